@@ -1,0 +1,59 @@
+/**
+ * A finding: something wrong or unusual at the source. It does not end the command; it is kept in the manifest,
+ * shown, and counted in the exit code until somebody accepts it.
+ */
+import type { ByteString } from "../base/byte-string.ts";
+
+export type Severity = "note" | "warning" | "error";
+
+/** Stable codes, for scripts and for `findings --accept`. Each is explained in docs/findings.md. */
+export type FindingCode =
+  // files of the source
+  | "file-unreadable"
+  | "file-vanished"
+  | "file-changed"
+  | "special-file"
+  | "symlink-directory"
+  | "mount-below-root"
+  | "attributes-not-kept"
+  // configuration and layout
+  | "config-unknown-location"
+  | "root-absent"
+  | "sieve-in-homes"
+  // mailboxes
+  | "mailbox-missing"
+  | "mailbox-unlisted"
+  | "mailbox-name-invalid"
+  | "mailbox-remote"
+  | "uniqueid-duplicate"
+  | "header-missing"
+  | "header-damaged"
+  | "index-missing"
+  | "index-damaged"
+  | "index-record-damaged"
+  | "index-uncommitted-records"
+  | "header-index-mismatch"
+  | "sync-crc-mismatch"
+  // messages
+  | "message-missing"
+  | "message-unlisted"
+  | "message-guid-mismatch"
+  | "message-size-mismatch"
+  | "guid-absent"
+  // databases
+  | "database-unreadable"
+  | "database-damaged"
+  | "mailbox-list-no-text";
+
+export interface Finding {
+  readonly code: FindingCode;
+  readonly severity: Severity;
+  /** As on the server, not below the snapshot. */
+  readonly path: ByteString;
+  readonly mailbox?: ByteString;
+  readonly uid?: number;
+  readonly message: string;
+  /** When it was first seen, ms since the epoch. */
+  readonly sinceMs: number;
+  readonly accepted: boolean;
+}
