@@ -1,0 +1,30 @@
+/**
+ * What it takes to name, seal and open things of one repository: a plain value, so that it can be handed to a
+ * worker thread by structured clone. Where it comes from: keys.ts. What is done with it: object-id.ts, seal.ts.
+ */
+
+export const SECRET_BYTES = 32;
+export const WRITER_ID_BYTES = 16;
+
+/** Numbers begin at 1 and never come again. The highest is the one that writers use. */
+export interface Epoch {
+  readonly number: number;
+  /** Wraps the keys of packs and manifests. */
+  readonly contentKey: Uint8Array;
+}
+
+export interface KeyedSealContext {
+  readonly encrypted: true;
+  /** Keys the ObjectIds, for the repository's life. */
+  readonly idKey: Uint8Array;
+  /** Seals pack directories and segments, and makes the MAC of cyrvault.json. */
+  readonly indexKey: Uint8Array;
+  /** At least one. */
+  readonly epochs: readonly Epoch[];
+  /** 16 bytes: who writes. Stands in clear in each pack's header. */
+  readonly writerId: Uint8Array;
+}
+
+export type SealContext = { readonly encrypted: false } | KeyedSealContext;
+
+export const UNENCRYPTED: SealContext = { encrypted: false };
