@@ -7,6 +7,7 @@
  * Pages are `manifest` objects, shared between backups: what did not change costs nothing.
  */
 import type { ByteString } from "../base/byte-string.ts";
+import type { FileStat } from "../base/file-stat.ts";
 import type { ObjectId } from "../store/object.ts";
 
 /** A tree of pages (manifest/page-tree.ts). `height` 0: `page` is itself a leaf; undefined: no entries. */
@@ -23,18 +24,7 @@ export type Content =
   /** `list` names a `meta` object that holds the ids, 32 bytes each: for files of very many pieces. */
   | { readonly form: "list"; readonly size: number; readonly list: ObjectId };
 
-/** What lstat said. Times in ns since the epoch. Inode numbers beyond 2^53 are folded: compare, never open by them. */
-export interface FileStat {
-  /** Type and permission bits, as in st_mode. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly inode: number;
-  readonly links: number;
-}
+export type { FileStat };
 
 export type FileClass = "critical" | "derivable" | "expensive" | "disposable";
 
