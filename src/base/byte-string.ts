@@ -42,6 +42,11 @@ export function joinPath(left: ByteString, right: ByteString): ByteString {
   return (left.endsWith("/") ? left + right : `${left}/${right}`) as ByteString;
 }
 
+/** Paths compared by this key come in the order of a walk: a directory, all that lies in it, then its next sibling. */
+export function pathKey(path: ByteString): ByteString {
+  return path.replaceAll("/", "\0") as ByteString;
+}
+
 export function compareBytes(a: ByteString, b: ByteString): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -28,7 +28,10 @@ export type { FileStat };
 
 export type FileClass = "critical" | "derivable" | "expensive" | "disposable";
 
-/** A file, directory or symlink that is no message and belongs to no mailbox. Key: `path`. */
+/**
+ * A file, directory or symlink that is no message and belongs to no mailbox. Key: `pathKey(path)`, so that what
+ * lies in a directory follows it at once.
+ */
 export interface FileEntry {
   /** Absolute, as on the server: `/var/lib/cyrus/mailboxes.db`. */
   readonly path: ByteString;
@@ -38,6 +41,8 @@ export interface FileEntry {
   readonly content?: Content;
   /** A symlink's target. */
   readonly target?: ByteString;
+  /** Why it was left out on purpose (disposable, or not asked for): no content then, and nothing below a directory. */
+  readonly leftOut?: string;
   /** A directory: true when it holds a mailbox (its entries are in the mailbox, its subdirectories here). */
   readonly mailboxDirectory?: boolean;
   /** Changed within 2 s before the cut: compared by content next time, whatever its stat says. */
@@ -62,6 +67,8 @@ export interface MailboxFile {
   readonly fileClass: FileClass;
   readonly content?: Content;
   readonly target?: ByteString;
+  /** Why it was left out on purpose: no content then. */
+  readonly leftOut?: string;
   readonly racy: boolean;
 }
 
@@ -112,8 +119,13 @@ export interface MessageEntry {
   readonly uidOwner: number;
   readonly gidOwner: number;
   readonly mtimeNs: bigint;
-  /** Where the file had several hard links: its inode, so that the ones inside the backup are linked again. 0: single. */
-  readonly linkInode: number;
+  /**
+   * Kept for every message: a copy made later is a hard link to this file, and this mailbox need not have changed
+   * when that happens. 0: unknown. Entries with one inode and one object, at least one of them `linked`, are links.
+   */
+  readonly inode: number;
+  /** The file had more than one hard link when it was read. */
+  readonly linked: boolean;
   /** Kept only where the index has no record of the message, or one that contradicts the file. */
   readonly size?: number;
 }

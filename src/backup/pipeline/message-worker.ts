@@ -1,0 +1,277 @@
+/**
+ * Reads message files, names them, and stores those that are new: everything here is synchronous and uses the
+ * processor only of the thread that it runs in. It never asks anybody; the coordinator answers between the steps.
+ */
+import { createHash } from "node:crypto";
+import { equalBytes } from "../../base/bytes.ts";
+import { assert, CyrvaultError } from "../../base/errors.ts";
+import { assembleMessageSync } from "../../chunker/assemble.ts";
+import { splitMessage } from "../../chunker/split.ts";
+import { splitLargeMessage } from "../../chunker/split-large.ts";
+import { SourceFile } from "../../source/read-file.ts";
+import { idKey, type ObjectId } from "../../store/object.ts";
+import { ObjectHasher } from "../../store/object-id.ts";
+import { PACK_BYTES_TARGET } from "../../store/pack-types.ts";
+import { PackWriter } from "../../store/pack-writer.ts";
+import type {
+  MessageFile,
+  MessageOutcome,
+  PackOutput,
+  StorePartsResult,
+  StoreResult,
+  WorkerSettings,
+} from "./messages.ts";
+
+/** A larger message is read in windows, three times if it is new, and never held. */
+export const LARGE_MESSAGE_BYTES = 16 * 1024 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+
+interface HeldMessage {
+  readonly file: MessageFile;
+  readonly id: ObjectId;
+  /** undefined for a large one. */
+  readonly bytes: Buffer | undefined;
+  readonly size: number;
+  /** After `store`: how it is put together. */
+  split?: {
+    head: Uint8Array;
+    tail: Uint8Array;
+    partIds: ObjectId[];
+    parts: readonly Uint8Array[] | undefined;
+  };
+}
+
+interface Batch {
+  readonly messages: (HeldMessage | undefined)[];
+  partIds: ObjectId[];
+}
+
+export class MessageWorker {
+  readonly #settings: WorkerSettings;
+  readonly #hasher: ObjectHasher;
+  readonly #batches = new Map<number, Batch>();
+  /** Mail and attachments are unlike: each kind fills its own packs. */
+  #texts: PackWriter | undefined;
+  #parts: PackWriter | undefined;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+    this.#hasher = new ObjectHasher(settings.seal);
+  }
+
+  read(batch: number, files: readonly MessageFile[]): readonly MessageOutcome[] {
+    const held: (HeldMessage | undefined)[] = [];
+    const outcomes = files.map((file) => {
+      const { outcome, message } = this.#readOne(file);
+      held.push(message);
+      return outcome;
+    });
+    this.#batches.set(batch, { messages: held, partIds: [] });
+    return outcomes;
+  }
+
+  store(batchNumber: number, wanted: readonly boolean[]): StoreResult {
+    const batch = this.#batch(batchNumber);
+    const parts = new Map<string, ObjectId>();
+    batch.messages.forEach((message, position) => {
+      if (message === undefined) return;
+      if (!wanted[position]) {
+        batch.messages[position] = undefined;
+        return;
+      }
+      message.split =
+        message.bytes === undefined ? this.#splitLarge(message) : this.#splitHeld(message, message.bytes);
+      for (const id of message.split.partIds) parts.set(idKey(id), id);
+    });
+    batch.partIds = [...parts.values()];
+    return { parts: batch.partIds };
+  }
+
+  storeParts(batchNumber: number, wanted: readonly boolean[]): StorePartsResult {
+    const batch = this.#batch(batchNumber);
+    const missing = new Set<string>();
+    batch.partIds.forEach((id, position) => {
+      if (wanted[position]) missing.add(idKey(id));
+    });
+    const output: PackOutput[] = [];
+    const large: ObjectId[] = [];
+    let partBytes = 0;
+    const storePart = (id: ObjectId, bytes: Uint8Array): void => {
+      if (!missing.delete(idKey(id))) return;
+      this.#parts ??= this.#begin(output);
+      this.#add(this.#parts, { kind: "data", id, head: bytes, tail: EMPTY, references: [] }, output);
+      partBytes += bytes.length;
+      if (this.#parts.storedBytes >= PACK_BYTES_TARGET) {
+        this.#finish(this.#parts, output);
+        this.#parts = undefined;
+      }
+    };
+    for (const message of batch.messages) {
+      if (message === undefined) continue;
+      const split = message.split;
+      assert(split !== undefined, "storeParts before store");
+      if (split.parts !== undefined)
+        split.parts.forEach((bytes, i) => storePart(split.partIds[i] as ObjectId, bytes));
+      else {
+        this.#storeLargeParts(message, split.partIds, storePart);
+        large.push(message.id);
+      }
+      this.#texts ??= this.#begin(output);
+      const { head, tail, partIds } = split;
+      this.#add(this.#texts, { kind: "message", id: message.id, head, tail, references: partIds }, output);
+      if (this.#texts.storedBytes >= PACK_BYTES_TARGET) {
+        this.#finish(this.#texts, output);
+        this.#texts = undefined;
+      }
+    }
+    assert(missing.size === 0, "a part that was asked for did not come");
+    this.#batches.delete(batchNumber);
+    return { output, partBytes, large };
+  }
+
+  finishPacks(): readonly PackOutput[] {
+    const output: PackOutput[] = [];
+    if (this.#texts) this.#finish(this.#texts, output);
+    if (this.#parts) this.#finish(this.#parts, output);
+    this.#texts = undefined;
+    this.#parts = undefined;
+    return output;
+  }
+
+  #readOne(file: MessageFile): { outcome: MessageOutcome; message?: HeldMessage } {
+    let source: SourceFile | undefined;
+    try {
+      source = SourceFile.open(file.path);
+      if (source === undefined) return { outcome: { state: "absent" } };
+      const { stat } = source;
+      let bytes: Buffer | undefined;
+      let id: ObjectId;
+      let guid: Buffer;
+      if (stat.size <= LARGE_MESSAGE_BYTES) {
+        bytes = source.read(0, stat.size);
+        if (bytes.length !== stat.size) return { outcome: { state: "changed" } };
+        id = this.#hasher.id("message", bytes);
+        guid = createHash("sha1").update(bytes).digest();
+      } else {
+        const hashed = this.#hashLarge(source, stat.size);
+        if (hashed === undefined) return { outcome: { state: "changed" } };
+        ({ id, guid } = hashed);
+      }
+      const after = source.statAgain();
+      if (after.size !== stat.size || after.mtimeNs !== stat.mtimeNs)
+        return { outcome: { state: "changed" } };
+      return {
+        outcome: {
+          state: "read",
+          id,
+          stat,
+          guidMatches: file.guid === undefined ? undefined : equalBytes(file.guid, guid),
+        },
+        message: { file, id, bytes, size: stat.size },
+      };
+    } catch (error) {
+      if (error instanceof CyrvaultError) return { outcome: { state: "failed", message: error.message } };
+      throw error;
+    } finally {
+      source?.close();
+    }
+  }
+
+  #hashLarge(source: SourceFile, size: number): { id: ObjectId; guid: Buffer } | undefined {
+    const hash = this.#hasher.stream("message");
+    const sha1 = createHash("sha1");
+    for (let offset = 0; offset < size; ) {
+      const window = source.read(offset, Math.min(WINDOW_BYTES, size - offset));
+      if (window.length === 0) return undefined;
+      hash.update(window);
+      sha1.update(window);
+      offset += window.length;
+    }
+    return { id: hash.digest(), guid: sha1.digest() };
+  }
+
+  #splitHeld(message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
+    const { head, tail, parts } = splitMessage(bytes);
+    const plain = parts.map((part) => part.bytes);
+    const again = assembleMessageSync(head, tail, (i) => plain[i] as Uint8Array);
+    if (!equalBytes(again, bytes)) {
+      throw new TypeError(
+        `cyrvault has a bug: a message of ${bytes.length} bytes does not come back from its pieces`,
+      );
+    }
+    return { head, tail, parts: plain, partIds: plain.map((part) => this.#hasher.id("data", part)) };
+  }
+
+  #splitLarge(message: HeldMessage): NonNullable<HeldMessage["split"]> {
+    const partIds: ObjectId[] = [];
+    const { head, tail } = this.#throughLarge(message, (part) => partIds.push(this.#hasher.id("data", part)));
+    return { head, tail, partIds, parts: undefined };
+  }
+
+  #storeLargeParts(
+    message: HeldMessage,
+    partIds: readonly ObjectId[],
+    store: (id: ObjectId, bytes: Uint8Array) => void,
+  ): void {
+    let position = 0;
+    this.#throughLarge(message, (part) => {
+      const id = partIds[position++];
+      if (id === undefined || idKey(this.#hasher.id("data", part)) !== idKey(id))
+        throw changedUnderway(message);
+      store(id, part);
+    });
+    if (position !== partIds.length) throw changedUnderway(message);
+  }
+
+  #throughLarge(
+    message: HeldMessage,
+    onPart: (part: Uint8Array) => void,
+  ): { head: Uint8Array; tail: Uint8Array } {
+    const source = SourceFile.open(message.file.path);
+    if (source === undefined) throw changedUnderway(message);
+    try {
+      const read = (offset: number, length: number): Buffer => {
+        const bytes = source.read(offset, length);
+        if (bytes.length !== length) throw changedUnderway(message);
+        return bytes;
+      };
+      return splitLargeMessage(read, message.size, onPart);
+    } finally {
+      source.close();
+    }
+  }
+
+  #begin(output: PackOutput[]): PackWriter {
+    const writer = new PackWriter(this.#settings.seal, {
+      packKind: "data",
+      compression: this.#settings.compression,
+    });
+    output.push({ packId: writer.packId, bytes: writer.header() });
+    return writer;
+  }
+
+  #add(writer: PackWriter, object: Parameters<PackWriter["add"]>[0], output: PackOutput[]): void {
+    const block = writer.add(object);
+    if (block) output.push({ packId: writer.packId, bytes: block });
+  }
+
+  #finish(writer: PackWriter, output: PackOutput[]): void {
+    const bytes = writer.finish();
+    output.push({ packId: writer.packId, bytes, directory: writer.directory().encode() });
+  }
+
+  #batch(number: number): Batch {
+    const batch = this.#batches.get(number);
+    assert(batch !== undefined, `no batch ${number}`);
+    return batch;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+function changedUnderway(message: HeldMessage): CyrvaultError {
+  return new CyrvaultError("SOURCE_INVALID", "a large message file changed while it was being stored", {
+    context: { size: message.size },
+    hint: "back up a frozen snapshot, or stop Cyrus first",
+  });
+}

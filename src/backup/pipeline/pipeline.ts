@@ -1,0 +1,134 @@
+/**
+ * The coordinator's side of the message path: gives batches to workers, answers which objects are new, writes
+ * finished blocks into pack files. Bounded: so many batches at once, so many bytes in each.
+ */
+
+import { toHex } from "../../base/bytes.ts";
+import { assert } from "../../base/errors.ts";
+import type { ObjectId } from "../../store/object.ts";
+import { PackDirectory } from "../../store/pack-directory.ts";
+import type { PackSink, RunWriter } from "../../store/run-writer.ts";
+import type { MessageFile, MessageOutcome, MessageWorkerPort, PackOutput } from "./messages.ts";
+
+/** While one batch waits for an answer, the worker has the next one. */
+const BATCHES_PER_WORKER = 3;
+
+export interface PipelineCounts {
+  messagesRead: number;
+  bytesRead: number;
+  messagesNew: number;
+  /** Plaintext of new messages. */
+  bytesNew: number;
+}
+
+interface Lane {
+  readonly worker: MessageWorkerPort;
+  busy: number;
+}
+
+export class MessagePipeline {
+  readonly #writer: RunWriter;
+  readonly #lanes: Lane[];
+  readonly #packs = new Map<string, { readonly sink: Promise<PackSink>; tail: Promise<void> }>();
+  readonly #waiting: (() => void)[] = [];
+  readonly #large: ObjectId[] = [];
+  readonly counts: PipelineCounts = { messagesRead: 0, bytesRead: 0, messagesNew: 0, bytesNew: 0 };
+  #batches = 0;
+
+  /** Owns the workers: `close` ends them. */
+  constructor(writer: RunWriter, workers: readonly MessageWorkerPort[]) {
+    assert(workers.length > 0, "a pipeline without workers");
+    this.#writer = writer;
+    this.#lanes = workers.map((worker) => ({ worker, busy: 0 }));
+  }
+
+  /** Messages too large to be compared while they were split: read them back before the commit. */
+  get largeMessages(): readonly ObjectId[] {
+    return this.#large;
+  }
+
+  /** Reads these files, stores what is new, and tells what became of each, in order. */
+  async process(files: readonly MessageFile[]): Promise<readonly MessageOutcome[]> {
+    const lane = await this.#takeLane();
+    try {
+      const batch = ++this.#batches;
+      const { worker } = lane;
+      const outcomes = await worker.read(batch, files);
+      const positions: number[] = [];
+      const ids: ObjectId[] = [];
+      outcomes.forEach((outcome, position) => {
+        if (outcome.state !== "read") return;
+        positions.push(position);
+        ids.push(outcome.id);
+        this.counts.messagesRead++;
+        this.counts.bytesRead += outcome.stat.size;
+      });
+      const claimed = await this.#writer.claim("message", ids);
+      const wanted = outcomes.map(() => false);
+      claimed.forEach((isNew, i) => {
+        const position = positions[i] as number;
+        wanted[position] = isNew;
+        const outcome = outcomes[position];
+        if (!isNew || outcome?.state !== "read") return;
+        this.counts.messagesNew++;
+        this.counts.bytesNew += outcome.stat.size;
+      });
+      const { parts } = await worker.store(batch, wanted);
+      const partsWanted = await this.#writer.claim("data", parts);
+      const { output, large } = await worker.storeParts(batch, partsWanted);
+      this.#large.push(...large);
+      await this.#write(output);
+      return outcomes;
+    } finally {
+      lane.busy--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Everything processed so far is in committed packs when this resolves. No `process` may be under way. */
+  async finishPacks(): Promise<void> {
+    for (const { worker } of this.#lanes) await this.#write(await worker.finishPacks());
+    assert(this.#packs.size === 0, "a pack was left open");
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#lanes.map(({ worker }) => worker.close()));
+    const open = [...this.#packs.values()];
+    this.#packs.clear();
+    for (const { sink } of open) await (await sink).abort();
+  }
+
+  async #takeLane(): Promise<Lane> {
+    for (;;) {
+      const lane = this.#lanes.reduce((least, one) => (one.busy < least.busy ? one : least));
+      if (lane.busy < BATCHES_PER_WORKER) {
+        lane.busy++;
+        return lane;
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Stretches of one pack are written in the order in which its worker made them. */
+  async #write(output: readonly PackOutput[]): Promise<void> {
+    const written: Promise<void>[] = [];
+    for (const { packId, bytes, directory } of output) {
+      const key = toHex(packId);
+      let pack = this.#packs.get(key);
+      if (pack === undefined) {
+        pack = { sink: this.#writer.beginPack(packId, "data"), tail: Promise.resolve() };
+        this.#packs.set(key, pack);
+      }
+      const { sink, tail } = pack;
+      pack.tail = tail.then(async () => {
+        const file = await sink;
+        await file.append(bytes);
+        if (directory === undefined) return;
+        await file.commit(PackDirectory.parse(directory));
+        this.#packs.delete(key);
+      });
+      written.push(pack.tail);
+    }
+    await Promise.all(written);
+  }
+}

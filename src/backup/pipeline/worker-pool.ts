@@ -1,0 +1,88 @@
+/** Makes the workers: threads of their own, or one in the caller's thread where a thread is not worth its start. */
+import { Worker } from "node:worker_threads";
+import { CyrvaultError, type ErrorCode } from "../../base/errors.ts";
+import { MessageWorker } from "./message-worker.ts";
+import type {
+  MessageOutcome,
+  MessageWorkerPort,
+  PackOutput,
+  StorePartsResult,
+  StoreResult,
+  WorkerSettings,
+} from "./messages.ts";
+import type { Answer, Call } from "./worker-entry.ts";
+
+/** V8's young generation of a worker: what a batch needs dies at once, so a small one is enough. */
+const YOUNG_GENERATION_MB = 8;
+
+/** @param threads - 0: no thread, the work is done where the call is made. */
+export function startWorkers(settings: WorkerSettings, threads: number): MessageWorkerPort[] {
+  if (threads === 0) return [inThisThread(settings)];
+  return Array.from({ length: threads }, () => inOwnThread(settings));
+}
+
+function inThisThread(settings: WorkerSettings): MessageWorkerPort {
+  const worker = new MessageWorker(settings);
+  return {
+    read: async (batch, files) => worker.read(batch, files),
+    store: async (batch, wanted) => worker.store(batch, wanted),
+    storeParts: async (batch, wanted) => worker.storeParts(batch, wanted),
+    finishPacks: async () => worker.finishPacks(),
+    close: async () => {},
+  };
+}
+
+function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
+  const fromSource = import.meta.url.endsWith(".ts");
+  const thread = new Worker(
+    new URL(fromSource ? "./worker-entry.ts" : "./worker-entry.js", import.meta.url),
+    {
+      workerData: settings,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      // Run from source (development, tests) the thread needs the same loader as we do.
+      ...(fromSource ? { execArgv: ["--import", "tsx"] } : {}),
+    },
+  );
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  let calls = 0;
+  let ended: Error | undefined;
+
+  const endAll = (error: Error): void => {
+    ended ??= error;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  thread.on("message", ({ call, result, error }: Answer) => {
+    const waiter = waiting.get(call);
+    waiting.delete(call);
+    if (error === undefined) waiter?.resolve(result);
+    else waiter?.reject(revive(error));
+  });
+  thread.on("error", endAll);
+  thread.on("exit", (code) => endAll(new Error(`a worker thread ended with code ${code}`)));
+
+  const ask = <T>(call: DistributiveOmit<Call, "call">): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (ended) return reject(ended);
+      const number = ++calls;
+      waiting.set(number, { resolve: resolve as (value: unknown) => void, reject });
+      thread.postMessage({ ...call, call: number });
+    });
+
+  return {
+    read: (batch, files) => ask<readonly MessageOutcome[]>({ step: "read", batch, files }),
+    store: (batch, wanted) => ask<StoreResult>({ step: "store", batch, wanted }),
+    storeParts: (batch, wanted) => ask<StorePartsResult>({ step: "storeParts", batch, wanted }),
+    finishPacks: () => ask<readonly PackOutput[]>({ step: "finishPacks" }),
+    close: async () => {
+      await thread.terminate();
+    },
+  };
+}
+
+type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
+
+function revive({ code, message, hint, stack }: NonNullable<Answer["error"]>): Error {
+  if (code === "BUG") return Object.assign(new TypeError(message), { stack });
+  return new CyrvaultError(code as ErrorCode, message, hint === undefined ? {} : { hint });
+}

@@ -1,0 +1,204 @@
+/**
+ * Reading the server's files: synchronously (that is five times as fast for small files as promises, and runs
+ * in worker threads), never through a symlink, never blocking on a pipe, and never a byte more than was meant.
+ */
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+} from "node:fs";
+import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
+import { CyrvaultError, systemCode } from "../base/errors.ts";
+import type { FileStat } from "../manifest/model.ts";
+
+export type FileType = "file" | "directory" | "symlink" | "special";
+
+export interface SourceStat {
+  readonly type: FileType;
+  readonly stat: FileStat;
+  readonly device: bigint;
+}
+
+/** Inode numbers are kept in 53 bits; they serve comparison only. */
+const INODE_MASK = (1n << 53n) - 1n;
+
+export function toSourceStat(stats: BigIntStats): SourceStat {
+  const type: FileType = stats.isFile()
+    ? "file"
+    : stats.isDirectory()
+      ? "directory"
+      : stats.isSymbolicLink()
+        ? "symlink"
+        : "special";
+  return {
+    type,
+    device: stats.dev,
+    stat: {
+      mode: Number(stats.mode),
+      uid: Number(stats.uid),
+      gid: Number(stats.gid),
+      size: Number(stats.size),
+      mtimeNs: stats.mtimeNs,
+      ctimeNs: stats.ctimeNs,
+      inode: Number(stats.ino & INODE_MASK),
+      links: Number(stats.nlink),
+    },
+  };
+}
+
+/** undefined when there is nothing. @throws {CyrvaultError} `IO` for every other failure. */
+export function lstatSource(path: ByteString): SourceStat | undefined {
+  try {
+    return toSourceStat(lstatSync(toFsPath(path), { bigint: true }));
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw ioError("look at", path, error);
+  }
+}
+
+export function readLinkSource(path: ByteString): ByteString {
+  try {
+    return readlinkSync(toFsPath(path), { encoding: "latin1" }) as ByteString;
+  } catch (error) {
+    throw ioError("read the symbolic link", path, error);
+  }
+}
+
+/** An open regular file. Close it. */
+export class SourceFile {
+  readonly path: ByteString;
+  readonly stat: FileStat;
+  readonly #fd: number;
+
+  private constructor(path: ByteString, fd: number, stat: FileStat) {
+    this.path = path;
+    this.#fd = fd;
+    this.stat = stat;
+  }
+
+  /**
+   * @returns undefined when there is no such file, or when it is now something else than a regular file.
+   * @throws {CyrvaultError} `IO`.
+   */
+  static open(path: ByteString): SourceFile | undefined {
+    let fd: number;
+    try {
+      fd = openSync(
+        toFsPath(path),
+        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
+      );
+    } catch (error) {
+      // O_NOATIME is for the owner and root only.
+      if (systemCode(error) === "EPERM") {
+        fd = openPlainly(path);
+        if (fd < 0) return undefined;
+      } else if (isAbsent(error) || systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO")
+        return undefined;
+      else throw ioError("open", path, error);
+    }
+    try {
+      const { type, stat } = toSourceStat(fstatSync(fd, { bigint: true }));
+      if (type === "file") return new SourceFile(path, fd, stat);
+    } catch (error) {
+      closeSync(fd);
+      throw ioError("look at", path, error);
+    }
+    closeSync(fd);
+    return undefined;
+  }
+
+  /** At most `length` bytes from `offset`; fewer only at the end of the file. */
+  read(offset: number, length: number): Buffer {
+    const buffer = Buffer.allocUnsafe(length);
+    let filled = 0;
+    try {
+      while (filled < length) {
+        const count = readSync(this.#fd, buffer, filled, length - filled, offset + filled);
+        if (count === 0) break;
+        filled += count;
+      }
+    } catch (error) {
+      throw ioError("read", this.path, error);
+    }
+    return filled === length ? buffer : buffer.subarray(0, filled);
+  }
+
+  /** What the file is now, for a comparison with `stat`. */
+  statAgain(): FileStat {
+    try {
+      return toSourceStat(fstatSync(this.#fd, { bigint: true })).stat;
+    } catch (error) {
+      throw ioError("look at", this.path, error);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/**
+ * A whole small file.
+ * @returns undefined when there is none.
+ * @throws {CyrvaultError} `SOURCE_INVALID` when it is larger than `maxBytes`; `IO`.
+ */
+export function readSourceFile(
+  path: ByteString,
+  maxBytes: number,
+): { bytes: Buffer; stat: FileStat } | undefined {
+  const file = SourceFile.open(path);
+  if (file === undefined) return undefined;
+  try {
+    if (file.stat.size > maxBytes) {
+      throw new CyrvaultError(
+        "SOURCE_INVALID",
+        `cannot read ${toText(path)}: ${file.stat.size} bytes are more than the ${maxBytes} expected at most`,
+      );
+    }
+    return { bytes: file.read(0, file.stat.size), stat: file.stat };
+  } finally {
+    file.close();
+  }
+}
+
+/** Same file, same content as far as a stat can tell. */
+export function sameStat(a: FileStat, b: FileStat): boolean {
+  return (
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs &&
+    a.inode === b.inode &&
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid
+  );
+}
+
+function openPlainly(path: ByteString): number {
+  try {
+    return openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (isAbsent(error)) return -1;
+    throw ioError("open", path, error);
+  }
+}
+
+export function isAbsent(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+function ioError(action: string, path: ByteString, cause: unknown): CyrvaultError {
+  const code = systemCode(cause) ?? String(cause);
+  return new CyrvaultError("IO", `cannot ${action} ${toText(path)}: ${code}`, {
+    cause,
+    ...(code === "EACCES" || code === "EPERM"
+      ? { hint: "run as root, or as the user that Cyrus runs as" }
+      : {}),
+  });
+}
