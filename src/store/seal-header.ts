@@ -1,0 +1,144 @@
+/**
+ * How packs and sealed files begin: what it is, its id, and the envelope of its key. Format: docs/formats/keys.md.
+ * The key is random and used for this one file; the envelope wraps it for those who may read.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { ByteReader, ByteWriter, equalBytes, toHex } from "../base/bytes.ts";
+import { assert, CyrvaultError } from "../base/errors.ts";
+import { deriveKey, openBytes, type SealKey, sealBytes } from "./seal.ts";
+import { type Epoch, SECRET_BYTES, type SealContext, WRITER_ID_BYTES } from "./seal-context.ts";
+
+export const PACK_MAGIC = "CYRVPACK";
+export const SEALED_FILE_MAGIC = "CYRVFILE";
+/** 0 while the format is being developed. */
+const FORMAT_VERSION = 0;
+const ID_BYTES = 32;
+const CHECK_BYTES = 16;
+/** Up to the wrapped key's length byte. */
+const FIXED_BYTES = 8 + 1 + 2 + 1 + ID_BYTES + 4 + 1 + WRITER_ID_BYTES + 1;
+const WRAPPED_BYTES_MAX = 255;
+/** So many bytes of a file are enough to decode its header. */
+export const HEADER_BYTES_MAX = FIXED_BYTES + WRAPPED_BYTES_MAX + CHECK_BYTES;
+
+/** On disk: never renumber. */
+const WRAP = { none: 0, contentKey: 1, x25519Reserved: 2 } as const;
+
+export interface SealedHeader {
+  /** The encoded bytes, exactly. */
+  readonly header: Buffer;
+  readonly kind: number;
+  readonly id: Uint8Array;
+  readonly epoch: number;
+  readonly writerId: Uint8Array;
+  readonly key: SealKey;
+}
+
+/** @param id - undefined: a new random one. */
+export function encodeSealedHeader(
+  context: SealContext,
+  magic: string,
+  kind: number,
+  id: Uint8Array | undefined,
+  random: (count: number) => Uint8Array = randomBytes,
+): SealedHeader {
+  const fileId = Uint8Array.from(id ?? random(ID_BYTES));
+  const epoch = context.encrypted ? currentEpoch(context.epochs) : undefined;
+  const writerId = context.encrypted ? context.writerId : new Uint8Array(WRITER_ID_BYTES);
+  assert(fileId.length === ID_BYTES && writerId.length === WRITER_ID_BYTES, "ids of the wrong length");
+  const wrappedBytes = epoch === undefined ? 0 : SECRET_BYTES + CHECK_BYTES;
+  const writer = new ByteWriter(HEADER_BYTES_MAX)
+    .raw(Buffer.from(magic, "latin1"))
+    .u8(FORMAT_VERSION)
+    .u16(FIXED_BYTES + wrappedBytes + CHECK_BYTES)
+    .u8(kind)
+    .raw(fileId)
+    .u32(epoch?.number ?? 0)
+    .u8(epoch === undefined ? WRAP.none : WRAP.contentKey)
+    .raw(writerId)
+    .u8(wrappedBytes);
+  const key = epoch === undefined ? undefined : Uint8Array.from(random(SECRET_BYTES));
+  if (epoch !== undefined && key !== undefined)
+    writer.raw(sealBytes(wrappingKey(epoch, fileId), 0, writer.toBytes(), key));
+  writer.raw(checksum(writer.toBytes()));
+  return { header: writer.toBytes(), kind, id: fileId, epoch: epoch?.number ?? 0, writerId, key };
+}
+
+/**
+ * @param start - the file from its first byte: at least HEADER_BYTES_MAX of it, or all that there is.
+ * @param what - names the file in errors.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED`; `REPOSITORY_VERSION` for a sound header of a form we do not know.
+ */
+export function decodeSealedHeader(
+  context: SealContext,
+  magic: string,
+  start: Uint8Array,
+  what: string,
+): SealedHeader {
+  const reader = new ByteReader(start, what);
+  if (reader.raw(8).toString("latin1") !== magic)
+    throw reader.damaged("it does not begin as such a file does");
+  const version = reader.u8();
+  const length = reader.u16();
+  if (length < FIXED_BYTES + CHECK_BYTES || length > start.length)
+    throw reader.damaged("the header has an impossible length");
+  // The checksum lies in the same place in every version: a flipped version byte is damage, not another version.
+  const header = Buffer.from(start.subarray(0, length));
+  const checked = header.subarray(0, length - CHECK_BYTES);
+  if (!equalBytes(checksum(checked), header.subarray(length - CHECK_BYTES)))
+    throw reader.damaged("the header's checksum does not fit");
+  if (version !== FORMAT_VERSION) throw unsupported(what, `format version ${version}`);
+
+  const kind = reader.u8();
+  const id = Uint8Array.from(reader.raw(ID_BYTES));
+  const epoch = reader.u32();
+  const scheme = reader.u8();
+  const writerId = Uint8Array.from(reader.raw(WRITER_ID_BYTES));
+  const associated = header.subarray(0, FIXED_BYTES);
+  const wrapped = reader.raw(reader.u8());
+  if (reader.offset !== length - CHECK_BYTES) throw reader.damaged("the header has bytes too many");
+  return { header, kind, id, epoch, writerId, key: unwrap() };
+
+  function unwrap(): SealKey {
+    if (!context.encrypted) {
+      if (scheme !== WRAP.none) throw reader.damaged("it is encrypted, the repository is not");
+      return undefined;
+    }
+    // Without this an attacker could put a file of his own making, checksums and all, in place of a sealed one.
+    if (scheme === WRAP.none) throw reader.damaged("it is not encrypted, the repository is");
+    if (scheme !== WRAP.contentKey) throw unsupported(what, `key wrap scheme ${scheme}`);
+    const holder = context.epochs.find(({ number }) => number === epoch);
+    if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
+    const key = openBytes(wrappingKey(holder, id), 0, associated, wrapped, `${what}: wrapped key`);
+    if (key.length !== SECRET_BYTES) throw reader.damaged("the wrapped key has the wrong length");
+    return Uint8Array.from(key);
+  }
+}
+
+export function describeId(id: Uint8Array): string {
+  return toHex(id).slice(0, 16);
+}
+
+function currentEpoch(epochs: readonly Epoch[]): Epoch {
+  let current: Epoch | undefined;
+  for (const epoch of epochs) if (current === undefined || epoch.number > current.number) current = epoch;
+  assert(current !== undefined, "a key set without an epoch");
+  return current;
+}
+
+function wrappingKey(epoch: Epoch, id: Uint8Array): Buffer {
+  return deriveKey(epoch.contentKey, "cyrvault wrap", "", id);
+}
+
+function checksum(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest().subarray(0, CHECK_BYTES);
+}
+
+function unsupported(what: string, which: string): CyrvaultError {
+  return new CyrvaultError(
+    "REPOSITORY_VERSION",
+    `${what}: ${which} is not known to this version of cyrvault`,
+    {
+      hint: "use the version of cyrvault that wrote it, or a newer one",
+    },
+  );
+}
