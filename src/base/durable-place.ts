@@ -1,0 +1,138 @@
+/**
+ * Gives a finished temporary file its name, but only if that name is free: safe when several processes try at
+ * once. rename(2) alone would replace, so there are three ways; the first that the filesystem knows is taken.
+ *
+ * link: link(2) fails on an existing name everywhere. Not on FAT, exFAT and some network filesystems.
+ * rename: renameat2 with NOREPLACE; needs the C library and the filesystem's help.
+ * claim: O_EXCL on a file named after the wanted name, then look, then rename. Safe among processes that all use
+ *   it, which holds on one filesystem: its abilities are the same for all.
+ */
+import { createHash } from "node:crypto";
+import { link, lstat, open, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fromText } from "./byte-string.ts";
+import { assert, CyrvaultError, systemCode } from "./errors.ts";
+import { ioError } from "./io-error.ts";
+import { renameNoReplace } from "./posix.ts";
+
+export type PlaceMethod = "link" | "rename" | "claim";
+
+/**
+ * `temporary` is gone afterwards. Durable only after fsync of the directory of `path`, which is the caller's.
+ *
+ * @throws {CyrvaultError} `NAME_EXISTS`: nothing was touched, `temporary` is still there.
+ */
+export async function placeNew(
+  temporary: string,
+  path: string,
+  methods: readonly PlaceMethod[] = ["link", "rename", "claim"],
+): Promise<void> {
+  for (const method of methods) if (await WAYS[method](temporary, path)) return;
+  assert(false, `no way to place a file among ${methods.join(", ")}`);
+}
+
+/** Each answers false when the filesystem does not know this way. */
+const WAYS: Record<PlaceMethod, (temporary: string, path: string) => Promise<boolean>> = {
+  link: placeByLink,
+  rename: placeByRename,
+  claim: placeByClaim,
+};
+
+/** What link(2) says where there are no hard links. EPERM also covers directories that forbid them. */
+const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
+async function placeByLink(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+  } catch (cause) {
+    const code = systemCode(cause);
+    if (code !== undefined && NO_LINKS.has(code)) return false;
+    // NFS: the server did it, its answer was lost, the client asked again.
+    const ours = code === "EEXIST" && (await isSameFile(temporary, path));
+    if (!ours) throw placeError(path, cause);
+  }
+  try {
+    await unlink(temporary);
+  } catch (cause) {
+    if (systemCode(cause) !== "ENOENT") throw ioError(`cannot remove ${temporary}`, cause);
+  }
+  return true;
+}
+
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  try {
+    const [left, right] = [await lstat(a, { bigint: true }), await lstat(b, { bigint: true })];
+    return left.ino === right.ino && left.dev === right.dev;
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return false;
+    throw ioError(`cannot stat ${b}`, cause);
+  }
+}
+
+async function placeByRename(temporary: string, path: string): Promise<boolean> {
+  const result = renameNoReplace(fromText(temporary), fromText(path));
+  if (result === "exists") throw nameExists(path);
+  return result === "renamed";
+}
+
+const CLAIM_WAIT_MS = 20;
+const CLAIM_TRIES = 250;
+
+async function placeByClaim(temporary: string, path: string): Promise<boolean> {
+  const claim = join(
+    dirname(temporary),
+    `claim-${createHash("sha256").update(path).digest("hex").slice(0, 32)}`,
+  );
+  await takeClaim(claim, path);
+  try {
+    if (await exists(path)) throw nameExists(path);
+    await rename(temporary, path);
+  } catch (cause) {
+    throw ioError(`cannot name ${path}`, cause);
+  } finally {
+    await unlink(claim).catch(() => undefined); // a claim that stays is cleared away with old temporary files
+  }
+  return true;
+}
+
+async function takeClaim(claim: string, path: string): Promise<void> {
+  for (let attempt = 0; attempt < CLAIM_TRIES; attempt++) {
+    try {
+      await (await open(claim, "wx", 0o600)).close();
+      return;
+    } catch (cause) {
+      if (systemCode(cause) !== "EEXIST") throw ioError(`cannot create ${claim}`, cause);
+    }
+    if (await exists(path)) throw nameExists(path);
+    await delay(CLAIM_WAIT_MS);
+  }
+  throw new CyrvaultError("LOCKED", `somebody else has claimed ${path} and does not finish`, {
+    context: { claim },
+    hint: `if no other cyrvault is at work here, remove ${claim}`,
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return false;
+    throw ioError(`cannot stat ${path}`, cause);
+  }
+}
+
+function placeError(path: string, cause: unknown): CyrvaultError {
+  const code = systemCode(cause);
+  if (code === "EEXIST") return nameExists(path, cause);
+  if (code !== "EXDEV") return ioError(`cannot name ${path}`, cause);
+  return new CyrvaultError("IO", `cannot name ${path}: it lies on another filesystem than temporary files`, {
+    cause,
+    hint: "keep all of a repository on one filesystem",
+  });
+}
+
+function nameExists(path: string, cause?: unknown): CyrvaultError {
+  return new CyrvaultError("NAME_EXISTS", `${path} exists`, { context: { path }, cause });
+}
