@@ -28,6 +28,10 @@ export const BLOCK_BYTES_MAX = 16 * 1024 * 1024;
 export const PACK_BYTES_TARGET = 32 * 1024 * 1024;
 export const PACK_OBJECTS_MAX = 1 << 20;
 export const PACK_BLOCKS_MAX = 1 << 16;
+/** All references of a pack together; as many external ids. */
+export const PACK_REFERENCES_MAX = 1 << 21;
+/** References of one message. */
+export const OBJECT_REFERENCES_MAX = 1 << 16;
 
 export const PACKS_PREFIX = "packs/";
 

@@ -1,0 +1,187 @@
+/**
+ * Makes a pack: objects in, stretches of the file out. CPU only, for a worker thread; whoever owns the file writes
+ * what is returned, in the order in which it is returned: `header`, what `add` and `flush` give, `finish`.
+ *
+ * Each buffer returned is of its own and may be transferred. The bytes of an object are copied by `add`, its
+ * `references` are kept until `finish`.
+ */
+import { equalBytes } from "../base/bytes.ts";
+import { assert, CyrvaultError } from "../base/errors.ts";
+import { BlockBuilder } from "./block.ts";
+import type { Compression } from "./codec.ts";
+import type { StoredObject } from "./object.ts";
+import { PackDirectory } from "./pack-directory.ts";
+import { PackDirectoryWriter } from "./pack-directory-writer.ts";
+import { encodePackFooter } from "./pack-footer.ts";
+import { PackSeal, type SealedBlock } from "./pack-seal.ts";
+import {
+  BLOCK_BYTES_TARGET,
+  OBJECT_REFERENCES_MAX,
+  PACK_BLOCKS_MAX,
+  PACK_BYTES_TARGET,
+  PACK_OBJECTS_MAX,
+  PACK_REFERENCES_MAX,
+  type PackId,
+  type PackKind,
+  type PackWriterOptions,
+  packKindOf,
+} from "./pack-types.ts";
+import type { SealContext } from "./seal-context.ts";
+
+/** A pack is full before its directory is dear to hold: some 10 MB in memory. */
+const OBJECTS_TARGET = 200_000;
+
+export class PackWriter {
+  readonly #seal: PackSeal;
+  readonly #compression: Compression;
+  readonly #verify: boolean;
+  readonly #block = new BlockBuilder();
+  readonly #directoryWriter = new PackDirectoryWriter();
+  #storedBytes = 0;
+  #directoryBytes: Buffer | undefined;
+
+  constructor(context: SealContext, options: PackWriterOptions) {
+    this.#seal = PackSeal.create(context, options.packKind, options.random);
+    this.#compression = options.compression;
+    this.#verify = options.verify ?? true;
+  }
+
+  get packId(): PackId {
+    return this.#seal.packId;
+  }
+
+  get packKind(): PackKind {
+    return this.#seal.packKind;
+  }
+
+  /** Handed out so far: header and sealed blocks, after `finish` the whole pack. */
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  /** Objects of the open block included. */
+  get objectCount(): number {
+    return this.#directoryWriter.objectCount;
+  }
+
+  /** Bytes in the block that is still open, before compression. */
+  get openBytes(): number {
+    return this.#block.rawBytes;
+  }
+
+  /** Time to `finish`: the pack has the size, or its directory the length, that a pack should have. */
+  get isFull(): boolean {
+    return (
+      this.#storedBytes >= PACK_BYTES_TARGET ||
+      this.objectCount >= OBJECTS_TARGET ||
+      this.#directoryWriter.referenceCount >= OBJECTS_TARGET
+    );
+  }
+
+  /** Exactly once, first. */
+  header(): Buffer {
+    assert(this.#storedBytes === 0, "a pack has one header");
+    this.#storedBytes = this.#seal.header.length;
+    return ownCopy(this.#seal.header);
+  }
+
+  /** @returns a finished block, whenever one became full. The object may still be in the open one. */
+  add(object: StoredObject): Buffer | undefined {
+    this.#checkObject(object);
+    const finished = this.#block.hasRoomFor(object) ? undefined : this.flush();
+    this.#block.add(object);
+    this.#directoryWriter.addObject(object);
+    if (finished !== undefined || this.#block.rawBytes < BLOCK_BYTES_TARGET) return finished;
+    return this.flush();
+  }
+
+  /** Closes the open block; undefined when it is empty. */
+  flush(): Buffer | undefined {
+    if (this.#block.objectCount === 0) return undefined;
+    const number = this.#directoryWriter.blockCount;
+    const raw = this.#block.take();
+    const block = this.#seal.sealBlock(number, this.#storedBytes, raw, this.#compression);
+    if (this.#verify) verifyBlock(this.#seal, number, block, raw);
+    this.#directoryWriter.addBlock(block.place);
+    this.#storedBytes += block.stored.length;
+    return block.stored;
+  }
+
+  /** Everything that is still to be written: the last block, directory, footer. Exactly once, last. */
+  finish(): Buffer {
+    assert(
+      this.#storedBytes > 0 && this.#directoryBytes === undefined,
+      "finish comes once, after the header",
+    );
+    const lastBlock = this.flush();
+    const directoryOffset = this.#storedBytes;
+    const plain = this.#directoryWriter.encode(this.#seal.header.length);
+    const sealed = this.#seal.sealDirectory(directoryOffset, plain);
+    if (this.#verify && !this.#seal.openDirectory(directoryOffset, sealed).equals(plain)) throw unsound();
+    this.#directoryBytes = plain;
+    const footer = encodePackFooter(this.#seal.header, { directoryOffset, directoryBytes: sealed.length });
+    const parts = lastBlock === undefined ? [sealed, footer] : [lastBlock, sealed, footer];
+    this.#storedBytes += sealed.length + footer.length;
+    return ownCopy(...parts);
+  }
+
+  /** After `finish`. */
+  directory(): PackDirectory {
+    return PackDirectory.parse(this.directoryBytes());
+  }
+
+  /** After `finish`: what `PackDirectory.parse` takes, in a buffer of its own, for another thread. */
+  directoryBytes(): Buffer {
+    assert(this.#directoryBytes !== undefined, "the directory is there after finish");
+    return ownCopy(this.#directoryBytes);
+  }
+
+  #checkObject(object: StoredObject): void {
+    assert(
+      this.#storedBytes > 0 && this.#directoryBytes === undefined,
+      "add comes after header and before finish",
+    );
+    assert(packKindOf(object.kind) === this.packKind, `a ${object.kind} object in a ${this.packKind} pack`);
+    assert(
+      object.kind === "message" || (object.tail.length === 0 && object.references.length === 0),
+      "only messages have tails and references",
+    );
+    assert(object.references.length <= OBJECT_REFERENCES_MAX, "too many references");
+    assert(
+      this.objectCount < PACK_OBJECTS_MAX &&
+        this.#directoryWriter.blockCount < PACK_BLOCKS_MAX - 1 &&
+        this.#directoryWriter.referenceCount + object.references.length <= PACK_REFERENCES_MAX,
+      "the pack was full long ago",
+    );
+  }
+}
+
+/** What was compressed and sealed must open to the same bytes before the pack gets its name. */
+export function verifyBlock(seal: PackSeal, number: number, block: SealedBlock, raw: Uint8Array): void {
+  let opened: Buffer;
+  try {
+    opened = seal.openBlock(number, block.place, block.stored);
+  } catch (cause) {
+    throw unsound(cause);
+  }
+  if (!equalBytes(opened, raw)) throw unsound();
+}
+
+function unsound(cause?: unknown): CyrvaultError {
+  return new CyrvaultError("REPOSITORY_DAMAGED", "a pack just made does not open to what went into it", {
+    hint: "nothing of it has been kept; test this machine's memory",
+    cause,
+  });
+}
+
+function ownCopy(...parts: readonly Buffer[]): Buffer {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = Buffer.allocUnsafeSlow(length);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
