@@ -194,6 +194,34 @@ export class CyrusServer {
     return await execute("runuser", ["-u", "cyrus", "--", program, "-C", this.configPath, ...args]);
   }
 
+  /** Internal names of all mailboxes as Cyrus's own list has them: DELETED ones too, tombstones (type `d`) not. */
+  async mailboxNames(): Promise<string[]> {
+    const { stdout } = await this.tool("ctl_mboxlist", "-d");
+    const list = JSON.parse(stdout) as Record<string, { readonly mbtype?: string }>;
+    return Object.keys(list).filter((name) => list[name]?.mbtype?.includes("d") !== true);
+  }
+
+  /**
+   * What Cyrus itself finds wrong: the lines of `reconstruct -n -G` (changes nothing, hashes every message) that do
+   * more than name a mailbox. Its exit status is 0 either way. Observed on 3.6.1.
+   */
+  async damage(): Promise<string[]> {
+    const names = new Set((await this.mailboxNames()).map((name) => this.#externalName(name)));
+    if (names.size === 0) throw new Error("the server has no mailbox to look at");
+    const { stdout, stderr } = await this.tool("reconstruct", "-n", "-G");
+    const lines = `${stdout}\n${stderr}`.split("\n").filter((line) => line !== "");
+    const seen = lines.filter((line) => names.has(line)).length;
+    if (seen < names.size) lines.push(`reconstruct looked at ${seen} of ${names.size} mailboxes`);
+    return lines.filter((line) => !names.has(line));
+  }
+
+  #externalName(internal: string): string {
+    const at = internal.indexOf("!");
+    const name = internal.slice(at + 1);
+    const domain = at < 0 ? "" : `@${internal.slice(0, at)}`;
+    return (this.separator === "." ? name : name.replaceAll(".", "/").replaceAll("^", ".")) + domain;
+  }
+
   async #writeConfig(): Promise<void> {
     const lines = [...commonConfig(), ...layoutConfig(this.layout), ...this.#extraConfig];
     const text = lines.map((line) => `${line.replaceAll("{dir}", this.directory)}\n`).join("");

@@ -102,10 +102,9 @@ export class ImapClient {
     return messages;
   }
 
-  /** All UIDs of the open mailbox, ascending. */
+  /** All UIDs of the open mailbox, ascending. (SEARCH would answer nothing in a deleted mailbox.) */
   async uids(): Promise<number[]> {
-    const found = (await this.command("UID SEARCH ALL")).find(([word]) => word === "SEARCH");
-    return (found ?? []).slice(1).map(Number);
+    return (await this.fetch("1:*", "UID")).map(({ uid }) => uid);
   }
 
   async logout(): Promise<void> {

@@ -80,7 +80,7 @@ export class LineSocket {
   }
 
   async #more(): Promise<void> {
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#ended !== undefined) throw new Error("the connection ended", { cause: this.#ended });
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
