@@ -3,7 +3,7 @@
  * The key is random and used for this one file; the envelope wraps it for those who may read.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { ByteReader, ByteWriter, equalBytes, toHex } from "../base/bytes.ts";
+import { ByteReader, ByteWriter, equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
 import { deriveKey, openBytes, type SealKey, sealBytes } from "./seal.ts";
 import { type Epoch, SECRET_BYTES, type SealContext, WRITER_ID_BYTES } from "./seal-context.ts";
@@ -114,10 +114,6 @@ export function decodeSealedHeader(
   }
 }
 
-export function describeId(id: Uint8Array): string {
-  return toHex(id).slice(0, 16);
-}
-
 function currentEpoch(epochs: readonly Epoch[]): Epoch {
   let current: Epoch | undefined;
   for (const epoch of epochs) if (current === undefined || epoch.number > current.number) current = epoch;
@@ -137,8 +133,6 @@ function unsupported(what: string, which: string): CyrvaultError {
   return new CyrvaultError(
     "REPOSITORY_VERSION",
     `${what}: ${which} is not known to this version of cyrvault`,
-    {
-      hint: "use the version of cyrvault that wrote it, or a newer one",
-    },
+    { hint: "use the version of cyrvault that wrote it, or a newer one" },
   );
 }
