@@ -2,8 +2,9 @@
  * The seam between the repository and where its files lie. A backend keeps named, immutable files: what they
  * mean is the store's affair. Every implementation and every wrapper passes test/conformance/backend.
  *
- * Names are relative paths of the store's own making (`packs/3f/3f0a…`): `[0-9A-Za-z._-]` and `/`, never `..`.
- * Anything else is a bug of the caller and an assertion.
+ * Names are relative paths of the store's own making (`packs/3f/3f0a…`): `[0-9A-Za-z._-]` and `/`, no part that
+ * begins with a dot, nothing below `tmp/` and `index/` (which a local repository uses itself).
+ * Anything else is a bug of the caller and an assertion: backend/backend-name.ts.
  *
  * Errors: absence is a value (undefined, false). A failure of the operating system is a CyrvaultError `IO`
  * (`NO_SPACE` for ENOSPC and EDQUOT) with its `cause`; EIO is never «not there».
@@ -17,7 +18,7 @@ export interface BackendFile {
 export interface BackendProperties {
   /** For messages: `local directory /backup/cyrus`. */
   readonly description: string;
-  /** A directory of this machine where a LevelDB of this repository may lie; undefined for remote ones. */
+  /** The repository's directory on this machine, with `index/` free for a LevelDB; undefined for remote ones. */
   readonly localDirectory: string | undefined;
   /** How many calls may usefully run at once. */
   readonly connections: number;
@@ -65,9 +66,13 @@ export interface Backend {
 
 /** One writer, one file. Calls may not overlap. */
 export interface BackendWriter {
-  /** The bytes may be reused once the promise has resolved. */
+  /** The bytes may be reused once the promise has resolved. After a failure nothing but `abort` makes sense. */
   append(bytes: Uint8Array): Promise<void>;
-  /** Makes the file durable under its name. @throws {CyrvaultError} `NAME_EXISTS`. */
+  /**
+   * Makes the file durable under its name. After an `IO` failure it may be called again: it then finishes what is
+   * left to do, or fails again. Does nothing after it has succeeded.
+   * @throws {CyrvaultError} `NAME_EXISTS`: what is there is not touched, what was appended is gone.
+   */
   commit(): Promise<void>;
   /** Leaves nothing behind. Does nothing after `commit`. */
   abort(): Promise<void>;

@@ -56,7 +56,7 @@ function load(): LibcOrReason {
         ),
         syncfs: library.func("int syncfs(int fd)"),
         fcntl: library.func("int fcntl(int fd, int command, ...)"),
-        llistxattr: library.func("ssize_t llistxattr(const uint8_t *path, uint8_t *list, size_t bytes)"),
+        llistxattr: library.func("long llistxattr(const uint8_t *path, uint8_t *list, size_t bytes)"),
         getpwuid_r: library.func(`int getpwuid_r${byId}`),
         getgrgid_r: library.func(`int getgrgid_r${byId}`),
         getpwnam_r: library.func(`int getpwnam_r${byName}`),
