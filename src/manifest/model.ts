@@ -126,7 +126,10 @@ export interface MessageEntry {
   readonly inode: number;
   /** The file had more than one hard link when it was read. */
   readonly linked: boolean;
-  /** Kept only where the index has no record of the message, or one that contradicts the file. */
+  /**
+   * Kept only where the message is not plainly what the index says: no record, another size or GUID, or the file
+   * missing and an earlier copy kept. Such a message is looked at again by each backup.
+   */
   readonly size?: number;
 }
 

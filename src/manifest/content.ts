@@ -1,0 +1,106 @@
+/** Small files: kept inside their entry, or as `meta` objects. */
+import { equalBytes } from "../base/bytes.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { asObjectId, OBJECT_ID_BYTES, type ObjectId } from "../store/object.ts";
+import { MAX_IDS_IN_ENTRY, MAX_INLINE_BYTES } from "./content-encoding.ts";
+import type { Content } from "./model.ts";
+import type { PageSink, PageSource } from "./pages-io.ts";
+
+/**
+ * Stores a file that has been cut into chunks: each becomes one object, empty ones nothing. The same chunks make
+ * the same Content. Up to 512 bytes in all stay inline. Holds one chunk, and 32 bytes for each stored.
+ * The chunks are handed over: the caller doesn't touch them again.
+ */
+export async function storeContent(
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  sink: PageSink,
+): Promise<Content> {
+  const ids: ObjectId[] = [];
+  let held: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    if (chunk.length === 0) continue;
+    size += chunk.length;
+    held.push(chunk);
+    if (size <= MAX_INLINE_BYTES) continue;
+    for (const bytes of held) ids.push(await sink.put("meta", bytes));
+    held = [];
+  }
+  if (size <= MAX_INLINE_BYTES) return { form: "inline", bytes: concatenate(held) };
+  if (ids.length <= MAX_IDS_IN_ENTRY) return { form: "objects", size, ids };
+  return { form: "list", size, list: await sink.put("meta", concatenate(ids)) };
+}
+
+export function contentSize(content: Content): number {
+  return content.form === "inline" ? content.bytes.length : content.size;
+}
+
+/**
+ * The bytes, in order, an object at a time.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED` when they are not as many as they should be: at the end, or as
+ *   soon as there are too many. Whoever writes them somewhere waits for the end before calling it done.
+ */
+export async function* readContent(content: Content, source: PageSource): AsyncGenerator<Uint8Array> {
+  if (content.form === "inline") {
+    if (content.bytes.length > 0) yield content.bytes;
+    return;
+  }
+  let rest = content.size;
+  for (const id of await pieceIds(content, source)) {
+    const bytes = await source.get("meta", id);
+    rest -= bytes.length;
+    if (rest < 0) break;
+    yield bytes;
+  }
+  if (rest !== 0) {
+    throw new CyrvaultError("REPOSITORY_DAMAGED", "a stored file has another size than its entry says", {
+      context: { size: content.size, difference: -rest },
+    });
+  }
+}
+
+/** Every object the content needs: the list itself too, where there is one. */
+export async function* contentIds(content: Content, source: PageSource): AsyncGenerator<ObjectId> {
+  if (content.form === "inline") return;
+  if (content.form === "list") yield content.list;
+  yield* await pieceIds(content, source);
+}
+
+/** True: the same bytes. False: other bytes, or the same ones cut otherwise. */
+export function contentEquals(a: Content, b: Content): boolean {
+  if (a.form === "inline") return b.form === "inline" && equalBytes(a.bytes, b.bytes);
+  if (a.form === "list") return b.form === "list" && a.size === b.size && equalBytes(a.list, b.list);
+  return (
+    b.form === "objects" &&
+    a.size === b.size &&
+    a.ids.length === b.ids.length &&
+    a.ids.every((id, i) => equalBytes(id, b.ids[i] as ObjectId))
+  );
+}
+
+async function pieceIds(
+  content: Exclude<Content, { form: "inline" }>,
+  source: PageSource,
+): Promise<readonly ObjectId[]> {
+  if (content.form === "objects") return content.ids;
+  const list = await source.get("meta", content.list);
+  if (list.length % OBJECT_ID_BYTES !== 0) {
+    throw new CyrvaultError("REPOSITORY_DAMAGED", "a list of the pieces of a stored file is malformed", {
+      context: { bytes: list.length },
+    });
+  }
+  const ids: ObjectId[] = [];
+  for (let at = 0; at < list.length; at += OBJECT_ID_BYTES)
+    ids.push(asObjectId(list.subarray(at, at + OBJECT_ID_BYTES)));
+  return ids;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,143 @@
+/**
+ * Writes a long sorted sequence as a tree of pages that backups share: docs/formats/manifest.md, section 2.
+ * An insertion into a million entries makes one or two new leaves and one page of each level above.
+ *
+ * Reading: read-page-tree.ts. Comparing: diff-page-trees.ts.
+ */
+import { assert } from "../base/errors.ts";
+import type { ObjectId } from "../store/object.ts";
+import { MAX_TREE_HEIGHT } from "./content-encoding.ts";
+import { cutsBefore, INNER_CUT } from "./cut.ts";
+import { type ChildPage, encodeInnerPage } from "./inner-page.ts";
+import type { PageTree } from "./model.ts";
+import type { PageCodec, PageKey } from "./page-codec.ts";
+import type { PageSink } from "./pages-io.ts";
+
+export const EMPTY_TREE: PageTree = { page: undefined, height: 0, entries: 0 };
+
+/** A leaf as `readPages` yields it. `entries` is never empty. */
+export interface LeafPage<T> {
+  readonly page: ObjectId;
+  readonly entries: readonly T[];
+}
+
+/** One writer, one tree. Calls may not overlap. Holds one page of each level, nothing more. */
+export class PageTreeWriter<T, K extends PageKey> {
+  readonly #codec: PageCodec<T, K>;
+  readonly #sink: PageSink;
+  #leaf: T[] = [];
+  #leafWeight = 0;
+  /** Set while the open leaf is, so far, exactly a page that exists. */
+  #leafPage: ObjectId | undefined;
+  #lastKey: K | undefined;
+  #entries = 0;
+  #pagesWritten = 0;
+  /** #levels[0] is the open page right above the leaves. */
+  readonly #levels: InnerLevel<K>[] = [];
+  #finished = false;
+
+  constructor(codec: PageCodec<T, K>, sink: PageSink) {
+    this.#codec = codec;
+    this.#sink = sink;
+  }
+
+  /** Pages handed to the sink so far; those taken over whole are not among them. */
+  get pagesWritten(): number {
+    return this.#pagesWritten;
+  }
+
+  /** Keys must ascend strictly: anything else is an assertion. */
+  async add(entry: T): Promise<void> {
+    const key = this.#nextKey(entry);
+    if (cutsBefore(key, 0, this.#codec.cut, this.#leaf.length, this.#leafWeight)) await this.#closeLeaf();
+    this.#push(entry);
+  }
+
+  /**
+   * Adds all entries of a page read from an earlier tree. Where the new tree would have the very same page it is
+   * neither encoded nor put again: the caller answers for its still being in the repository.
+   */
+  async addPage(leaf: LeafPage<T>): Promise<void> {
+    const first = leaf.entries[0];
+    assert(first !== undefined, "a page has at least one entry");
+    const starts =
+      this.#leaf.length === 0 ||
+      cutsBefore(this.#codec.key(first), 0, this.#codec.cut, this.#leaf.length, this.#leafWeight);
+    for (const entry of leaf.entries) await this.add(entry);
+    if (starts && this.#leaf.length === leaf.entries.length) this.#leafPage = leaf.page;
+  }
+
+  async finish(): Promise<PageTree> {
+    assert(!this.#finished, "a page tree is finished once");
+    this.#finished = true;
+    if (this.#entries === 0) return EMPTY_TREE;
+    await this.#closeLeaf();
+    for (let height = 1; ; height++) {
+      const level = this.#levels[height - 1];
+      assert(level !== undefined, "every closed page stands in the level above it");
+      const [only, second] = level.children;
+      if (!level.closedSome && only !== undefined && second === undefined)
+        return { page: only.page, height: height - 1, entries: this.#entries };
+      await this.#closeInner(height);
+    }
+  }
+
+  #nextKey(entry: T): K {
+    assert(!this.#finished, "nothing is added to a finished page tree");
+    const key = this.#codec.key(entry);
+    assert(this.#lastKey === undefined || key > this.#lastKey, "the keys of a page tree ascend");
+    this.#lastKey = key;
+    return key;
+  }
+
+  #push(entry: T): void {
+    this.#leaf.push(entry);
+    this.#leafWeight += this.#codec.weigh(entry);
+    this.#leafPage = undefined;
+    this.#entries++;
+  }
+
+  async #closeLeaf(): Promise<void> {
+    const first = this.#leaf[0];
+    assert(first !== undefined, "a leaf is closed when it has entries");
+    const page = this.#leafPage ?? (await this.#put(this.#codec.encode(this.#leaf)));
+    const child = { firstKey: this.#codec.key(first), page, entries: this.#leaf.length };
+    this.#leaf = [];
+    this.#leafWeight = 0;
+    this.#leafPage = undefined;
+    await this.#addChild(1, child);
+  }
+
+  async #addChild(height: number, child: ChildPage<K>): Promise<void> {
+    assert(height <= MAX_TREE_HEIGHT, "a page tree has at most 8 inner levels");
+    let level = this.#levels[height - 1];
+    if (level === undefined) {
+      level = { children: [], closedSome: false };
+      this.#levels.push(level);
+    }
+    if (cutsBefore(child.firstKey, height, INNER_CUT, level.children.length, 0))
+      await this.#closeInner(height);
+    level.children.push(child);
+  }
+
+  async #closeInner(height: number): Promise<void> {
+    const level = this.#levels[height - 1];
+    const first = level?.children[0];
+    assert(level !== undefined && first !== undefined, "an inner page is closed when it has entries");
+    const page = await this.#put(encodeInnerPage(this.#codec, height, level.children));
+    const entries = level.children.reduce((sum, child) => sum + child.entries, 0);
+    level.children = [];
+    level.closedSome = true;
+    await this.#addChild(height + 1, { firstKey: first.firstKey, page, entries });
+  }
+
+  #put(bytes: Uint8Array): Promise<ObjectId> {
+    this.#pagesWritten++;
+    return this.#sink.put("manifest", bytes);
+  }
+}
+
+interface InnerLevel<K extends PageKey> {
+  children: ChildPage<K>[];
+  closedSome: boolean;
+}
