@@ -71,18 +71,8 @@ export class CyrusServer {
   /** A new, empty server in `directory` (made if absent). Not started. */
   static async create(directory: string, options: CyrusOptions = {}): Promise<CyrusServer> {
     const server = new CyrusServer(directory, options);
-    const parts = [
-      "etc",
-      "conf",
-      "spool",
-      "spool2",
-      "meta",
-      "archive",
-      "sieve",
-      "run/lock",
-      "run/proc",
-      "run/socket",
-    ];
+    const parts = ["etc", "conf", "spool", "spool2", "sieve", "run/lock", "run/proc", "run/socket"];
+    if (server.layout === "legacy") parts.push("meta", "archive");
     for (const part of parts) await mkdir(join(directory, part), { recursive: true });
     await chmod(directory, 0o755);
     await server.#writeConfig();
