@@ -19,7 +19,7 @@ export const CODEC = { none: 0, deflate: 1, brotli: 2, zstdReserved: 3 } as cons
 const BROTLI_QUALITY: Readonly<Record<Compression, number>> = { fast: 1, auto: 4, max: 9 };
 
 const SAMPLE_BYTES = 65_536;
-const SAMPLE_STRETCHES = 16;
+const SAMPLE_STRETCHES = 32;
 /** A sample that shrinks to no less than this share says that compression is not worth its time. */
 const SAMPLE_RATIO = 0.97;
 /** Below this no codec gains anything worth a call. */
