@@ -178,6 +178,8 @@ export interface ManifestRoot {
     readonly withSearch: boolean;
   };
   readonly leftOut: readonly LeftOut[];
+  /** Findings that somebody has accepted, `CODE` or `CODE:PATH` (manifest/accept-rules.ts); each backup takes them over from its parent. */
+  readonly acceptRules: readonly string[];
   /** Names of the numeric owners that occur, where the server knew one. */
   readonly users: Readonly<Record<string, string>>;
   readonly groups: Readonly<Record<string, string>>;
