@@ -7,7 +7,7 @@ import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { ImapClient } from "../support/imap-client.ts";
 import { fillServer, moreMail } from "../support/scenario.ts";
 import { countMessages, viewServer } from "../support/server-view.ts";
-import { compareTrees, readTree } from "../support/tree-compare.ts";
+import { compareTrees, readTree, type Tree } from "../support/tree-compare.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
 const LAYOUTS: readonly Layout[] = ["uuid", "legacy"];
@@ -39,6 +39,7 @@ describeWithCyrus("what the end-to-end tests stand on", () => {
       expect(await viewServer(copy, users), "from the copy").toEqual(view);
       await copy.stop();
       expect(compareTrees(before, readTree(server.directory)), "the original").toEqual([]);
+      await expectOneOfEverything(server, before);
     },
   );
 
@@ -76,3 +77,46 @@ describeWithCyrus("what the end-to-end tests stand on", () => {
     );
   });
 });
+
+/** A backup can only be shown to keep what the sample server has. */
+async function expectOneOfEverything(server: CyrusServer, tree: Tree): Promise<void> {
+  const paths = [...tree.keys()];
+  const has = (pattern: RegExp) =>
+    expect(
+      paths.some((path) => pattern.test(path)),
+      String(pattern),
+    ).toBe(true);
+  const names = new Map<string, number>();
+  for (const [path, { inode }] of tree) {
+    if (/\/\d+\.$/.test(path)) names.set(inode, (names.get(inode) ?? 0) + 1);
+  }
+  expect(Math.max(...names.values()), "hard links").toBeGreaterThan(2);
+  expect(Math.max(...[...tree.values()].map(({ sizeBytes }) => sizeBytes))).toBeGreaterThan(30_000_000);
+  expect((await server.mailboxNames()).filter((name) => name.startsWith("DELETED."))).toHaveLength(1);
+  const inbox = server.layout === "uuid" ? "user/anna" : "user.anna";
+  expect((await server.tool("unexpunge", "-l", inbox)).stdout).toMatch(/UID: \d+/);
+  for (const pattern of [
+    /cyrus\.annotations$/,
+    /^conf\/annotations\.db$/,
+    /^conf\/mailboxes\.db$/,
+    /^conf\/quota\/.*anna$/,
+    /^conf\/user\/.*seen/,
+    /^conf\/user\/.*sub/,
+    /^sieve\/.*\.bc$/,
+    /^spool2\/.*\/1\.$/,
+  ]) {
+    has(pattern);
+  }
+  expect(
+    [...tree.values()].some(({ type }) => type === "symlink"),
+    "a symlink",
+  ).toBe(true);
+  if (server.layout === "uuid") {
+    has(/^spool\/uuid\/.\/.\/[0-9a-z-]+\/cyrus\.header$/);
+  } else {
+    has(/^meta\/[A-W]\/user\/anna\/cyrus\.header$/);
+    has(/^archive\/[A-W]\/user\/anna\/.*\/\d+\.$/);
+    has(/^spool\/domain\/[A-W]\/other\.example\/[A-W]\/user\/gus\/\d+\.$/);
+    expect(paths.some((path) => path.includes("/uuid/"))).toBe(false);
+  }
+}
