@@ -67,6 +67,16 @@ export class PageTreeWriter<T, K extends PageKey> {
     if (starts && this.#leaf.length === leaf.entries.length) this.#leafPage = leaf.page;
   }
 
+  /** The tree of what has been added so far, stored whole; the writer goes on as if nothing had been. */
+  async snapshot(): Promise<PageTree> {
+    const copy = new PageTreeWriter(this.#codec, this.#sink);
+    copy.#leaf = [...this.#leaf];
+    copy.#leafPage = this.#leafPage;
+    copy.#entries = this.#entries;
+    for (const { children, closedSome } of this.#levels) copy.#levels.push({ children: [...children], closedSome });
+    return await copy.finish();
+  }
+
   async finish(): Promise<PageTree> {
     assert(!this.#finished, "a page tree is finished once");
     this.#finished = true;

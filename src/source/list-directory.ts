@@ -17,6 +17,15 @@ export interface Listing {
   readonly messageCount: number;
 }
 
+export const EMPTY_LISTING: Listing = {
+  directories: [],
+  symlinks: [],
+  files: [],
+  specials: [],
+  uids: new Uint32Array(0),
+  messageCount: 0,
+};
+
 /** `<uid>.` without leading zeros, a u32 (imap/mailbox.c, mailbox_record_fname; observed on 3.6.1). */
 const MESSAGE_NAME = /^[1-9][0-9]{0,9}\.$/;
 

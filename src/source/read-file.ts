@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
-import type { FileStat } from "../manifest/model.ts";
+import type { FileStat } from "../base/file-stat.ts";
+import { foldInode } from "../base/posix.ts";
 
 export type FileType = "file" | "directory" | "symlink" | "special";
 
@@ -23,9 +24,6 @@ export interface SourceStat {
   readonly stat: FileStat;
   readonly device: bigint;
 }
-
-/** Inode numbers are kept in 53 bits; they serve comparison only. */
-const INODE_MASK = (1n << 53n) - 1n;
 
 export function toSourceStat(stats: BigIntStats): SourceStat {
   const type: FileType = stats.isFile()
@@ -45,7 +43,7 @@ export function toSourceStat(stats: BigIntStats): SourceStat {
       size: Number(stats.size),
       mtimeNs: stats.mtimeNs,
       ctimeNs: stats.ctimeNs,
-      inode: Number(stats.ino & INODE_MASK),
+      inode: foldInode(stats.ino),
       links: Number(stats.nlink),
     },
   };

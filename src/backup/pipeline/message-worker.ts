@@ -11,7 +11,6 @@ import { splitLargeMessage } from "../../chunker/split-large.ts";
 import { SourceFile } from "../../source/read-file.ts";
 import { idKey, type ObjectId } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
-import { PACK_BYTES_TARGET } from "../../store/pack-types.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
 import type {
   MessageFile,
@@ -101,7 +100,7 @@ export class MessageWorker {
       this.#parts ??= this.#begin(output);
       this.#add(this.#parts, { kind: "data", id, head: bytes, tail: EMPTY, references: [] }, output);
       partBytes += bytes.length;
-      if (this.#parts.storedBytes >= PACK_BYTES_TARGET) {
+      if (this.#parts.isFull) {
         this.#finish(this.#parts, output);
         this.#parts = undefined;
       }
@@ -119,7 +118,7 @@ export class MessageWorker {
       this.#texts ??= this.#begin(output);
       const { head, tail, partIds } = split;
       this.#add(this.#texts, { kind: "message", id: message.id, head, tail, references: partIds }, output);
-      if (this.#texts.storedBytes >= PACK_BYTES_TARGET) {
+      if (this.#texts.isFull) {
         this.#finish(this.#texts, output);
         this.#texts = undefined;
       }
@@ -257,7 +256,7 @@ export class MessageWorker {
 
   #finish(writer: PackWriter, output: PackOutput[]): void {
     const bytes = writer.finish();
-    output.push({ packId: writer.packId, bytes, directory: writer.directory().encode() });
+    output.push({ packId: writer.packId, bytes, directory: writer.directoryBytes() });
   }
 
   #batch(number: number): Batch {

@@ -34,6 +34,8 @@ export class MessagePipeline {
   readonly #large: ObjectId[] = [];
   readonly counts: PipelineCounts = { messagesRead: 0, bytesRead: 0, messagesNew: 0, bytesNew: 0 };
   #batches = 0;
+  #paused = false;
+  #whenIdle: (() => void) | undefined;
 
   /** Owns the workers: `close` ends them. */
   constructor(writer: RunWriter, workers: readonly MessageWorkerPort[]) {
@@ -81,12 +83,33 @@ export class MessagePipeline {
       return outcomes;
     } finally {
       lane.busy--;
-      this.#waiting.shift()?.();
+      if (!this.#paused) this.#waiting.shift()?.();
+      else if (this.#lanes.every(({ busy }) => busy === 0)) this.#whenIdle?.();
     }
   }
 
-  /** Everything processed so far is in committed packs when this resolves. No `process` may be under way. */
-  async finishPacks(): Promise<void> {
+  /**
+   * Waits for the batches under way, holds back new ones, ends all packs, and runs `action` while everything
+   * processed so far is in packs that are complete.
+   */
+  async pause(action: () => Promise<void>): Promise<void> {
+    assert(!this.#paused, "one pause at a time");
+    this.#paused = true;
+    try {
+      while (this.#lanes.some(({ busy }) => busy > 0)) {
+        await new Promise<void>((resolve) => {
+          this.#whenIdle = resolve;
+        });
+      }
+      await this.#finishPacks();
+      await action();
+    } finally {
+      this.#paused = false;
+      for (const wake of this.#waiting.splice(0)) wake();
+    }
+  }
+
+  async #finishPacks(): Promise<void> {
     for (const { worker } of this.#lanes) await this.#write(await worker.finishPacks());
     assert(this.#packs.size === 0, "a pack was left open");
   }
@@ -101,7 +124,7 @@ export class MessagePipeline {
   async #takeLane(): Promise<Lane> {
     for (;;) {
       const lane = this.#lanes.reduce((least, one) => (one.busy < least.busy ? one : least));
-      if (lane.busy < BATCHES_PER_WORKER) {
+      if (!this.#paused && lane.busy < BATCHES_PER_WORKER) {
         lane.busy++;
         return lane;
       }

@@ -83,6 +83,6 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
 type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
 
 function revive({ code, message, hint, stack }: NonNullable<Answer["error"]>): Error {
-  if (code === "BUG") return Object.assign(new TypeError(message), { stack });
+  if (code === "BUG") return Object.assign(new TypeError(message), stack === undefined ? {} : { stack });
   return new CyrvaultError(code as ErrorCode, message, hint === undefined ? {} : { hint });
 }

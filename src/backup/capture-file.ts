@@ -1,0 +1,122 @@
+/**
+ * One small file of the server (anything that is no message): taken over from the parent backup if its stat says
+ * that it is the same, otherwise read in stretches, cut and stored.
+ */
+import { type ByteString, toText } from "../base/byte-string.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { listXattrs } from "../base/posix.ts";
+import { chunkSmallFile } from "../chunker/small-file.ts";
+import { storeContent } from "../manifest/content.ts";
+import type { Content, FileStat } from "../manifest/model.ts";
+import type { PageSink } from "../manifest/pages-io.ts";
+import { SourceFile, sameStat } from "../source/read-file.ts";
+import type { FindingSink } from "./finding-sink.ts";
+
+export interface FileToCapture {
+  /** As on the server. */
+  readonly path: ByteString;
+  readonly realPath: ByteString;
+  readonly stat: FileStat;
+  readonly before:
+    | { readonly stat: FileStat; readonly content?: Content; readonly racy: boolean }
+    | undefined;
+  readonly mailbox?: ByteString;
+}
+
+export interface CaptureCounts {
+  bytesRead: number;
+  filesRead: number;
+}
+
+export interface CapturedFile {
+  /** As it was when the content was read: what belongs to the content. */
+  readonly stat: FileStat;
+  /** undefined where it could not be read: there is a finding then. */
+  readonly content: Content | undefined;
+}
+
+const STRETCH_BYTES = 1024 * 1024;
+/** A file that keeps changing under our eyes is read so often, then taken as it is, with a finding. */
+const ATTEMPTS = 3;
+
+export class FileCapture {
+  readonly counts: CaptureCounts = { bytesRead: 0, filesRead: 0 };
+  readonly #sink: PageSink;
+  readonly #findings: FindingSink;
+
+  constructor(sink: PageSink, findings: FindingSink) {
+    this.#sink = sink;
+    this.#findings = findings;
+  }
+
+  async capture(file: FileToCapture): Promise<CapturedFile> {
+    const { before, stat, path } = file;
+    if (before?.content !== undefined && !before.racy && sameStat(before.stat, stat)) {
+      return { stat, content: before.content };
+    }
+    const about = file.mailbox === undefined ? {} : { mailbox: file.mailbox };
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const captured = await this.#read(file);
+        if (captured === undefined) {
+          this.#findings.add(
+            "file-vanished",
+            "warning",
+            path,
+            "the file vanished before it could be read",
+            about,
+          );
+          return { stat, content: undefined };
+        }
+        if (captured.steady) {
+          this.#nameAttributes(file);
+          return captured;
+        }
+        if (attempt === ATTEMPTS) {
+          this.#findings.add("file-changed", "error", path, "the file changed while it was read", about);
+          return captured;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof CyrvaultError) || (error.code !== "IO" && error.code !== "SOURCE_INVALID"))
+        throw error;
+      this.#findings.add("file-unreadable", "error", path, error.message, about);
+      return { stat, content: undefined };
+    }
+  }
+
+  async #read(file: FileToCapture): Promise<(CapturedFile & { readonly steady: boolean }) | undefined> {
+    const source = SourceFile.open(file.realPath);
+    if (source === undefined) return undefined;
+    try {
+      this.counts.filesRead++;
+      const { stat } = source;
+      const name = file.path.slice(file.path.lastIndexOf("/") + 1);
+      const chunks = chunkSmallFile(name, stat.size, (offset, length) => {
+        const bytes = source.read(offset, Math.min(length, STRETCH_BYTES));
+        this.counts.bytesRead += bytes.length;
+        return bytes;
+      });
+      const content = await storeContent(chunks, this.#sink);
+      const after = source.statAgain();
+      const size = content.form === "inline" ? content.bytes.length : content.size;
+      return { stat, content, steady: sameStat(stat, after) && size === stat.size };
+    } finally {
+      source.close();
+    }
+  }
+
+  /** Extended attributes and ACLs are not kept; whoever relies on them is told. */
+  #nameAttributes({ path, realPath, mailbox }: FileToCapture): void {
+    const names = listXattrs(realPath) ?? [];
+    if (names.length === 0) return;
+    const about = mailbox === undefined ? {} : { mailbox };
+    this.#findings.add(
+      "attributes-not-kept",
+      "note",
+      path,
+      `extended attributes are not kept: ${names.map(toText).join(", ")}`,
+      about,
+    );
+  }
+}

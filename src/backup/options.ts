@@ -1,0 +1,54 @@
+/** What `backup` can be asked for, and what it answers. The answer's shape is the interface of `--json`. */
+import type { ByteString } from "../base/byte-string.ts";
+import type { Finding } from "../manifest/finding.ts";
+import type { PathMapping } from "../source/view.ts";
+import type { Compression } from "../store/codec.ts";
+
+export interface BackupOptions {
+  /** undefined: /etc/imapd.conf. */
+  readonly config: ByteString | undefined;
+  readonly root: ByteString;
+  readonly mappings: readonly PathMapping[];
+  /** undefined: `servername` of imapd.conf, else the host's name. */
+  readonly server: string | undefined;
+  readonly includes: readonly ByteString[];
+  /** Patterns as in IMAP LIST, on internal names. */
+  readonly excludeMailboxes: readonly string[];
+  readonly withoutDerivable: boolean;
+  readonly withSearch: boolean;
+  readonly compression: Compression;
+  /** 0: nothing more than needed; 1: every message is read again; 1/30: a thirtieth of the mailboxes, another one each day. */
+  readonly scrub: number;
+  /** Worker threads; 0: everything in the caller's thread. */
+  readonly threads: number;
+  readonly checkpointMs: number;
+  readonly checkpointBytes: number;
+}
+
+export interface BackupResult {
+  readonly backup: string;
+  readonly parent: string | undefined;
+  readonly server: string;
+  readonly timeMs: number;
+  readonly mailboxes: {
+    readonly total: number;
+    readonly changed: number;
+    readonly unchanged: number;
+    readonly new: number;
+    readonly gone: number;
+  };
+  readonly messages: { readonly total: number; readonly new: number; readonly read: number };
+  readonly bytes: {
+    readonly source: number;
+    readonly read: number;
+    readonly added: number;
+    readonly stored: number;
+  };
+  /** The first 1000. */
+  readonly findings: readonly Finding[];
+  readonly findingsTotal: number;
+  /** An error that nobody has accepted: exit code 3. */
+  readonly incomplete: boolean;
+  readonly directories: { readonly total: number; readonly listed: number };
+  readonly seconds: number;
+}

@@ -1,0 +1,257 @@
+/**
+ * Walks the server's roots beside the parent backup's record of them, and sorts what it meets: files to keep,
+ * things to leave out, directories that hold mailboxes.
+ *
+ * A directory that is as the parent saw it is not listed again: its children are those that the parent knows.
+ * Items come in the order of `pathKey`, which is the order of the parent's entries too.
+ */
+import { type ByteString, joinPath, pathKey, toText } from "../base/byte-string.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import type { FileClass, FileEntry, FileStat } from "../manifest/model.ts";
+import { EMPTY_LISTING, type Listing, listDirectory } from "../source/list-directory.ts";
+import { lstatSource, readLinkSource, sameStat } from "../source/read-file.ts";
+import { holdsMailboxes, outermostRoots, type ServerRoot } from "../source/roots.ts";
+import { baseName, isWithin, parentOf, relativeTo, type SourceView } from "../source/view.ts";
+import type { Cursor } from "./cursor.ts";
+import type { FindingSink } from "./finding-sink.ts";
+import type { MailboxPlaces } from "./mailbox-places.ts";
+
+export interface SurveyItem {
+  readonly type: "directory" | "file" | "symlink";
+  readonly path: ByteString;
+  readonly realPath: ByteString;
+  readonly stat: FileStat;
+  readonly fileClass: FileClass;
+  readonly leftOut?: string;
+  readonly target?: ByteString;
+  readonly mailboxDirectory?: boolean;
+  /** The parent backup's entry for the same path. */
+  readonly before: FileEntry | undefined;
+}
+
+export interface Keep {
+  readonly fileClass: FileClass;
+  /** Why it is left out; undefined: it is kept. */
+  readonly leftOut: string | undefined;
+}
+
+export interface SurveyInput {
+  readonly view: SourceView;
+  readonly roots: readonly ServerRoot[];
+  readonly parentFiles: Cursor<FileEntry>;
+  readonly places: MailboxPlaces;
+  readonly findings: FindingSink;
+  /** What becomes of a file or a whole directory, by its root and its path from there. */
+  readonly decide: (root: ServerRoot, relative: ByteString, type: "directory" | "file" | "symlink") => Keep;
+}
+
+/** A symlink leads to a place outside all roots: it becomes a root of its own, and the walk begins again. */
+export class RootDiscovered extends Error {
+  readonly root: ServerRoot;
+  constructor(root: ServerRoot) {
+    super(`another root: ${toText(root.path)}`);
+    this.root = root;
+  }
+}
+
+export interface SurveyCounts {
+  directories: number;
+  directoriesListed: number;
+}
+
+export class Survey {
+  readonly counts: SurveyCounts = { directories: 0, directoriesListed: 0 };
+  readonly #input: SurveyInput;
+  readonly #rootAt: Map<ByteString, ServerRoot>;
+
+  constructor(input: SurveyInput) {
+    this.#input = input;
+    this.#rootAt = new Map([...input.roots].reverse().map((root) => [root.path, root]));
+  }
+
+  async *items(): AsyncGenerator<SurveyItem> {
+    const tops = outermostRoots(this.#input.roots).sort((a, b) =>
+      pathKey(a.path) < pathKey(b.path) ? -1 : 1,
+    );
+    for (const root of tops) yield* this.#visit(root, root.path, root.realPath, undefined);
+  }
+
+  async *#visit(
+    outer: ServerRoot,
+    path: ByteString,
+    realPath: ByteString,
+    outerDevice: bigint | undefined,
+  ): AsyncGenerator<SurveyItem> {
+    const root = this.#rootAt.get(path) ?? outer;
+    const found = this.#lstat(path, realPath);
+    if (found === undefined) return;
+    const { type, stat, device } = found;
+    const relative = relativeTo(path, root.path);
+    const before = await this.#input.parentFiles.take(pathKey(path));
+    if (type === "special") {
+      this.#input.findings.add("special-file", "note", path, "a socket, pipe or device is left out");
+      return;
+    }
+    const keep = path === root.path ? KEPT : this.#input.decide(root, relative, type);
+    const common = { path, realPath, stat, fileClass: keep.fileClass, before };
+    if (keep.leftOut !== undefined) {
+      yield {
+        type,
+        ...common,
+        leftOut: keep.leftOut,
+        ...(type === "symlink" ? { target: readLinkSource(realPath) } : {}),
+      };
+      return;
+    }
+    if (type === "symlink") {
+      yield { type, ...common, target: readLinkSource(realPath) };
+      this.#followLink(root, path);
+      return;
+    }
+    if (type === "file") {
+      yield { type, ...common };
+      return;
+    }
+    this.#requireSameFilesystem(path, device, outerDevice);
+    yield* this.#visitDirectory(root, common, device);
+  }
+
+  async *#visitDirectory(
+    root: ServerRoot,
+    common: {
+      path: ByteString;
+      realPath: ByteString;
+      stat: FileStat;
+      fileClass: FileClass;
+      before: FileEntry | undefined;
+    },
+    device: bigint,
+  ): AsyncGenerator<SurveyItem> {
+    const { path, realPath, stat, before } = common;
+    this.counts.directories++;
+    const unchanged =
+      before !== undefined && before.leftOut === undefined && !before.racy && sameStat(before.stat, stat);
+    let listing: Listing | undefined;
+    if (!unchanged) {
+      this.counts.directoriesListed++;
+      listing = this.#list(path, realPath, holdsMailboxes(root) ? "count" : "none");
+    }
+    const isMailbox = listing
+      ? holdsMailboxes(root) && looksLikeMailbox(listing)
+      : before?.mailboxDirectory === true;
+    yield { type: "directory", ...common, ...(isMailbox ? { mailboxDirectory: true } : {}) };
+    if (isMailbox)
+      this.#input.places.add(root, {
+        path,
+        realPath,
+        stat,
+        listed: listing !== undefined,
+      });
+
+    if (listing === undefined) {
+      yield* this.#childrenOfParent(root, path, realPath, device);
+      return;
+    }
+    const names = [
+      ...listing.directories,
+      ...listing.symlinks,
+      ...listing.specials,
+      ...(isMailbox ? [] : listing.files),
+    ].sort();
+    for (const name of names)
+      yield* this.#visit(root, joinPath(path, name), joinPath(realPath, name), device);
+  }
+
+  /** The directory was not listed: what the parent recorded in it is still there. */
+  async *#childrenOfParent(
+    root: ServerRoot,
+    path: ByteString,
+    realPath: ByteString,
+    device: bigint,
+  ): AsyncGenerator<SurveyItem> {
+    const { parentFiles } = this.#input;
+    for (;;) {
+      const next = await parentFiles.peek();
+      if (next === undefined || !isWithin(next.path, path)) return;
+      if (parentOf(next.path) !== path) {
+        await parentFiles.skip();
+        continue;
+      }
+      yield* this.#visit(root, next.path, joinPath(realPath, baseName(next.path)), device);
+    }
+  }
+
+  #lstat(path: ByteString, realPath: ByteString): ReturnType<typeof lstatSource> {
+    try {
+      return lstatSource(realPath);
+    } catch (error) {
+      this.#unreadable(path, error);
+      return undefined;
+    }
+  }
+
+  #list(path: ByteString, realPath: ByteString, messages: "count" | "none"): Listing {
+    try {
+      const listing = listDirectory(realPath, messages);
+      if (listing !== undefined) return listing;
+      this.#input.findings.add("file-vanished", "warning", path, "the directory vanished while it was read");
+    } catch (error) {
+      this.#unreadable(path, error);
+    }
+    return EMPTY_LISTING;
+  }
+
+  #unreadable(path: ByteString, error: unknown): void {
+    if (!(error instanceof CyrvaultError)) throw error;
+    this.#input.findings.add("file-unreadable", "error", path, error.message);
+  }
+
+  #followLink(root: ServerRoot, path: ByteString): void {
+    const { view, findings, roots } = this.#input;
+    const resolved = view.resolve(path);
+    if (resolved === undefined) {
+      if (view.isMapped && holdsMailboxes(root)) {
+        throw new CyrvaultError(
+          "SOURCE_INVALID",
+          `${toText(path)} is a symbolic link to a place that the snapshot does not hold`,
+          { hint: "give its place in the snapshot: --map TARGET=/where/it/is/frozen" },
+        );
+      }
+      findings.add("symlink-directory", "note", path, "a symbolic link to nothing, kept as it is");
+      return;
+    }
+    if (roots.some((known) => isWithin(resolved.serverPath, known.path))) return;
+    const target = lstatSource(resolved.realPath);
+    if (target === undefined || target.type === "special") return;
+    view.requireSameDevice(resolved, `the symbolic link ${toText(path)}`);
+    throw new RootDiscovered({
+      kind: target.type === "directory" ? root.kind : "file",
+      name: root.name,
+      path: resolved.serverPath,
+      realPath: resolved.realPath,
+      logicalPath: joinPath(root.logicalPath, relativeTo(path, root.path)),
+      configuredPath: root.configuredPath,
+    });
+  }
+
+  /** Whoever reads a snapshot of one filesystem must not slip into another one, which may be the live one. */
+  #requireSameFilesystem(path: ByteString, device: bigint, outerDevice: bigint | undefined): void {
+    const { view } = this.#input;
+    if (outerDevice === undefined || device === outerDevice || !view.isMapped) return;
+    if (view.mappings.some(({ from }) => from === path)) return;
+    throw new CyrvaultError(
+      "SOURCE_INVALID",
+      `another filesystem is mounted at ${toText(path)}, inside what is being read`,
+      {
+        hint: `a snapshot does not reach into it: freeze that one too and give --map ${toText(path)}=/where/it/is/frozen`,
+      },
+    );
+  }
+}
+
+/** In the roots of partitions: a directory with Cyrus's files, or with messages whose cyrus.header is lost or elsewhere. */
+function looksLikeMailbox(listing: Listing): boolean {
+  return listing.messageCount > 0 || listing.files.some((name) => name.startsWith("cyrus."));
+}
+
+const KEPT: Keep = { fileClass: "critical", leftOut: undefined };
