@@ -3,7 +3,7 @@
  * of extended attributes, a rename that replaces nothing. Everything here is synchronous: it is used in workers.
  *
  * Without the C library (no koffi for this machine) the rest of cyrvault still works: `posixCapabilities` says
- * what is weaker, each function says how. docs/decisions/0001-posix-by-koffi.md has the reasons and figures.
+ * what is weaker, each function says how. docs/decisions/0001-what-node-lacks.md has the reasons and figures.
  */
 import { spawnSync } from "node:child_process";
 import { constants, lstatSync, lutimesSync, openSync } from "node:fs";
