@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
   type BackupResult,
+  type CheckResult,
   expectCode,
   type RestoreResult,
   type RunningCli,
@@ -103,7 +104,7 @@ describeWithCyrus("the daily run", () => {
 
     process.kill(running.pid, "SIGCONT");
     expectCode(args, await running.result);
-    const { errors } = await runJson<{ readonly errors: readonly unknown[] }>(["check", "--read-data"], {
+    const { errors } = await runJson<CheckResult>(["check", "--read-data"], {
       env,
     });
     expect(errors).toEqual([]);
@@ -129,7 +130,7 @@ describeWithCyrus("the daily run", () => {
     expect(
       compareTrees(readTree(server.directory), readTree(join(target, server.directory)), COMPARISON),
     ).toEqual([]);
-    const { errors } = await runJson<{ readonly errors: readonly unknown[] }>(["check"], { env });
+    const { errors } = await runJson<CheckResult>(["check"], { env });
     expect(errors).toEqual([]);
   });
 
@@ -139,7 +140,7 @@ describeWithCyrus("the daily run", () => {
     const before = readTree(repository);
     expect(await runJsonLines(["list"], { env, through })).toHaveLength(1);
     await expectReadable({ server, env, backup }, "user.anna.Work", through);
-    const check = await runJson<{ readonly errors: readonly unknown[] }>(["check", "--read-data"], {
+    const check = await runJson<CheckResult>(["check", "--read-data"], {
       env,
       through,
     });

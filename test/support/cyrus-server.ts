@@ -51,6 +51,7 @@ export function cyrusMissing(): string | undefined {
       return `${join(BINARIES, name)} is missing: apt-get install cyrus-imapd cyrus-admin`;
     }
   }
+  if (!existsSync("/usr/bin/setpriv")) return "setpriv is missing: apt-get install util-linux";
   if (!existsSync("/usr/sbin/saslpasswd2")) return "saslpasswd2 is missing: apt-get install sasl2-bin";
   return undefined;
 }
@@ -136,7 +137,7 @@ export class CyrusServer {
     command.push("-p", this.path("run/master.pid"));
     if (existsSync("/usr/bin/eatmydata")) command.unshift("eatmydata");
     // Its own process group: master ends its children by signalling the group. It must not outlive the tests.
-    const master = spawn("setpriv", ["--pdeathsig", "TERM", ...command], {
+    const master = spawn("/usr/bin/setpriv", ["--pdeathsig", "TERM", ...command], {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { type BackupResult, type RestoreResult, runJson } from "./cli.ts";
+import { type BackupResult, type CheckResult, type RestoreResult, runJson } from "./cli.ts";
 import { type CyrusOptions, CyrusServer } from "./cyrus-server.ts";
 import { COMPARISON } from "./left-out.ts";
 import { fillServer, moreMail, type Scenario } from "./scenario.ts";
@@ -39,7 +39,7 @@ export async function proveTwoDays(workspace: string, options: CyrusOptions): Pr
   );
   expect(second.view).not.toEqual(first.view);
 
-  const check = await runJson<{ readonly errors: readonly unknown[] }>(["check", "--read-data"], { env });
+  const check = await runJson<CheckResult>(["check", "--read-data"], { env });
   expect(check.errors).toEqual([]);
   await proveRestore(server, env, first, join(workspace, "first"));
   await proveRestore(server, env, second, join(workspace, "second"));
