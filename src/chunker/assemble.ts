@@ -1,0 +1,110 @@
+/** Puts a stored message together again. Format: docs/formats/message.md. */
+import { CyrvaultError } from "../base/errors.ts";
+import { WrappedEncoder } from "./base64.ts";
+import { asBuffer } from "./byte-source.ts";
+import { type Piece, parsePieceList } from "./piece-list.ts";
+
+/** What is yielded has at most four times as many bytes, and that only where each line has one character. */
+const STRETCH_BYTES = 1024 * 1024;
+
+/**
+ * Yields the message in order, in stretches of at most 4 MiB; they may be views of `head`, `tail` and what
+ * `load` gave. Every position is loaded once, in order, when its turn comes.
+ *
+ * @param load - the plaintext of the reference at a position, verified.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED` for a list that fits neither itself nor what it refers to.
+ */
+export async function* assembleMessage(
+  head: Uint8Array,
+  tail: Uint8Array,
+  load: (position: number) => Promise<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, void> {
+  const steps = assemblySteps(head, tail);
+  let step = steps.next();
+  while (!step.done) {
+    if (typeof step.value === "number") {
+      step = steps.next(await load(step.value));
+    } else {
+      yield step.value;
+      step = steps.next();
+    }
+  }
+}
+
+/** The same at once, for messages that fit into memory. May be a view of `head` or `tail`. */
+export function assembleMessageSync(
+  head: Uint8Array,
+  tail: Uint8Array,
+  load: (position: number) => Uint8Array,
+): Uint8Array {
+  const stretches: Uint8Array[] = [];
+  const steps = assemblySteps(head, tail);
+  let step = steps.next();
+  while (!step.done) {
+    if (typeof step.value === "number") {
+      step = steps.next(load(step.value));
+    } else {
+      stretches.push(step.value);
+      step = steps.next();
+    }
+  }
+  return stretches.length === 1 ? (stretches[0] as Uint8Array) : Buffer.concat(stretches);
+}
+
+/** Yields stretches of the message, and the positions of references, whose plaintext it wants in return. */
+function* assemblySteps(
+  head: Uint8Array,
+  tail: Uint8Array,
+): Generator<Uint8Array | number, void, Uint8Array | undefined> {
+  const { pieces, headerOffset } = parsePieceList(head, tail.length);
+  yield* inStretches(asBuffer(head).subarray(headerOffset));
+  const tailBuffer = asBuffer(tail);
+  let tailOffset = 0;
+  let position = 0;
+  for (const piece of pieces) {
+    const encoder = piece.wrapping && new WrappedEncoder(piece.wrapping);
+    if (piece.references === 0) {
+      yield* transformed(tailBuffer.subarray(tailOffset, tailOffset + piece.sourceBytes), encoder);
+      tailOffset += piece.sourceBytes;
+    } else {
+      let missing = piece.sourceBytes;
+      for (let index = 0; index < piece.references; index++, position++) {
+        const bytes = asBuffer((yield position) ?? new Uint8Array());
+        missing -= bytes.length;
+        const enough = index === piece.references - 1;
+        if (bytes.length === 0 || missing < 0 || (enough && missing > 0)) throw badReference(piece, position);
+        yield* transformed(bytes, encoder);
+      }
+    }
+    if (encoder !== undefined) {
+      const rest = encoder.end();
+      if (rest.length > 0) yield rest;
+    }
+  }
+  yield* inStretches(tailBuffer.subarray(tailOffset));
+}
+
+function* transformed(
+  bytes: Buffer,
+  encoder: WrappedEncoder | undefined,
+): Generator<Uint8Array, void, unknown> {
+  for (const stretch of inStretches(bytes)) {
+    const made = encoder === undefined ? stretch : encoder.push(stretch);
+    if (made.length > 0) yield made;
+  }
+}
+
+function* inStretches(bytes: Buffer): Generator<Buffer, void, unknown> {
+  for (let offset = 0; offset < bytes.length; offset += STRETCH_BYTES)
+    yield bytes.subarray(offset, offset + STRETCH_BYTES);
+}
+
+function badReference(piece: Piece, position: number): CyrvaultError {
+  return new CyrvaultError(
+    "REPOSITORY_DAMAGED",
+    "message: a reference does not have the length that its piece says",
+    {
+      context: { position, pieceBytes: piece.sourceBytes },
+    },
+  );
+}
