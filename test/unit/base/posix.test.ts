@@ -175,6 +175,22 @@ describe("tryLock() and unlock()", () => {
     closeSync(a);
   });
 
+  test("respect a classic fcntl lock of another process, as Cyrus takes them", () => {
+    using dir = tempDir();
+    writeFileSync(dir.in("lock"), "");
+    const fd = openSync(dir.in("lock"), "r+");
+    const other = `import fcntl, sys
+f = open(sys.argv[1], "r+")
+try: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB); print("got it")
+except BlockingIOError: print("busy")`;
+    const ask = () => execFileSync("python3", ["-c", other, dir.in("lock")], { encoding: "utf8" }).trim();
+    expect(tryLock(fd, "read")).toBe(true);
+    expect(ask()).toBe("busy");
+    unlock(fd);
+    expect(ask()).toBe("got it");
+    closeSync(fd);
+  });
+
   test("fail on a descriptor that is not open", () => {
     expect(caught(() => tryLock(9999, "read"))).toBe("IO EBADF");
     expect(caught(() => unlock(9999))).toBe("IO EBADF");
