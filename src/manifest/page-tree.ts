@@ -73,7 +73,8 @@ export class PageTreeWriter<T, K extends PageKey> {
     copy.#leaf = [...this.#leaf];
     copy.#leafPage = this.#leafPage;
     copy.#entries = this.#entries;
-    for (const { children, closedSome } of this.#levels) copy.#levels.push({ children: [...children], closedSome });
+    for (const { children, closedSome } of this.#levels)
+      copy.#levels.push({ children: [...children], closedSome });
     return await copy.finish();
   }
 

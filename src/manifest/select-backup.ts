@@ -82,7 +82,7 @@ function last<B extends KnownBackup>(backups: readonly B[], timeMs: number, sele
     .filter((backup) => backup.timeMs <= timeMs)
     .sort((a, b) => b.timeMs - a.timeMs || (a.backup < b.backup ? 1 : -1));
   if (found !== undefined) return found;
-  const first = Math.min(...backups.map((backup) => backup.timeMs));
+  const first = backups.reduce((least, backup) => Math.min(least, backup.timeMs), Number.MAX_SAFE_INTEGER);
   throw new CyrvaultError(
     "BACKUP_NOT_FOUND",
     `no backup is as old as ${selector} (${new Date(timeMs).toISOString()})`,

@@ -153,7 +153,7 @@ describe("a change in a long sequence", () => {
     before = await write(numbers, pages, uids);
   });
 
-  test.each([1, 777_777, 1_234_567, 2_000_001])("at %i of two million touches few pages", async (uid) => {
+  test.each([1, 1_234_567, 2_000_001])("at %i of two million touches few pages", async (uid) => {
     pages.added = [];
     const after = await write(
       numbers,

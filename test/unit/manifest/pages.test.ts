@@ -26,7 +26,7 @@ function behavesAsAPage<T, K extends PageKey>(codec: PageCodec<T, K>, lists: fc.
         fc.property(lists, (entries) => {
           expect(codec.decode(codec.encode(entries))).toStrictEqual(entries);
         }),
-        { numRuns: 200 },
+        { numRuns: 100 },
       );
     });
 
@@ -47,7 +47,7 @@ function behavesAsAPage<T, K extends PageKey>(codec: PageCodec<T, K>, lists: fc.
           expect(() => codec.decode(bytes.subarray(0, seed % bytes.length))).toThrow(codec.what);
           expect(() => codec.decode(Buffer.concat([bytes, Buffer.of(0)]))).toThrow(/too many/);
         }),
-        { numRuns: 200 },
+        { numRuns: 100 },
       );
     });
 
@@ -62,14 +62,14 @@ function behavesAsAPage<T, K extends PageKey>(codec: PageCodec<T, K>, lists: fc.
             answersOrRefuses(() => codec.decode(bytes));
           },
         ),
-        { numRuns: 500 },
+        { numRuns: 300 },
       );
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => {
           answersOrRefuses(() => codec.decode(noise));
           answersOrRefuses(() => codec.decode(Buffer.concat([Buffer.of(codec.kind, 1), noise])));
         }),
-        { numRuns: 1000 },
+        { numRuns: 500 },
       );
     });
 
