@@ -4,8 +4,8 @@ import { WrappedEncoder } from "./base64.ts";
 import { asBuffer } from "./byte-source.ts";
 import { type Piece, parsePieceList } from "./piece-list.ts";
 
-/** What is yielded has at most four times as many bytes, and that only where each line has one character. */
-const STRETCH_BYTES = 1024 * 1024;
+/** In lines of one character, base64 makes four times as many bytes of it. */
+const STRETCH_BYTES = 1024 * 1024 - 3;
 
 /**
  * Yields the message in order, in stretches of at most 4 MiB; they may be views of `head`, `tail` and what
