@@ -7,10 +7,9 @@ import { makeWorkspace } from "../support/workspace.ts";
 const PROJECT = join(import.meta.dirname, "../..");
 
 function npm(args: readonly string[], cwd: string): string {
-  // What npm tells its scripts about the run of the tests must not reach the npm started here.
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^npm_(config_|package_|lifecycle_)/.test(name)),
-  );
+  // Where the npm that runs the tests is at work must not be taken for where this one is.
+  const foreign = /^(npm_config_local_prefix|npm_package_.*|npm_lifecycle_.*|npm_command|INIT_CWD)$/;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
   return execFileSync("npm", [...args], { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
