@@ -42,7 +42,7 @@ export interface SurveyInput {
   readonly places: MailboxPlaces;
   readonly findings: FindingSink;
   /** What becomes of a file or a whole directory, by its root and its path from there. */
-  readonly decide: (root: ServerRoot, relative: ByteString, type: "directory" | "file" | "symlink") => Keep;
+  readonly decide: (root: ServerRoot, relative: ByteString) => Keep;
 }
 
 /** A symlink leads to a place outside all roots: it becomes a root of its own, and the walk begins again. */
@@ -92,7 +92,7 @@ export class Survey {
       this.#input.findings.add("special-file", "note", path, "a socket, pipe or device is left out");
       return;
     }
-    const keep = path === root.path ? KEPT : this.#input.decide(root, relative, type);
+    const keep = path === root.path ? KEPT : this.#input.decide(root, relative);
     const common = { path, realPath, stat, fileClass: keep.fileClass, before };
     if (keep.leftOut !== undefined) {
       yield {

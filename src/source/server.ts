@@ -4,8 +4,10 @@
  */
 import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { classifyByOption } from "../cyrus/file-class.ts";
 import { type ImapdConf, parseImapdConf } from "../cyrus/imapd-conf.ts";
 import { effectiveLayout, type ServerLayout } from "../cyrus/imapd-conf-layout.ts";
+import { DATABASES } from "../cyrus/imapd-conf-options.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
 import { hostMountPoints } from "./host-mounts.ts";
 import { lstatSource, readSourceFile } from "./read-file.ts";
@@ -97,9 +99,12 @@ export function describeServer(input: ServerInput): ServerDescription {
     for (const { tier, partition, path } of layout.searchPartitions)
       roots.add("search", `${tier}-${partition}`, path);
   }
-  for (const { path } of Object.values(layout.databases)) if (path !== undefined) roots.addFile(path);
+  for (const { name, pathOption } of DATABASES) {
+    const { path } = layout.databases[name];
+    if (path !== undefined && classifyByOption(pathOption).fileClass !== "disposable") roots.addFile(path);
+  }
   if (layout.quotaDirectory !== undefined) roots.add("config", "", layout.quotaDirectory);
-  for (const { path } of conf.files) roots.addFile(path);
+  for (const { path } of conf.files) roots.addConfigFile(path);
   for (const path of siteFiles(configPath, conf)) roots.addFile(path);
   for (const path of input.includes) roots.require("include", "", path, `--include ${toText(path)}`);
 
@@ -148,6 +153,21 @@ class RootCollector {
       configuredPath: logicalPath,
     });
     return true;
+  }
+
+  /** A configuration that was named by its own path need not lie in the snapshot. */
+  addConfigFile(path: ByteString): void {
+    this.addFile(path);
+    if (this.#view.resolve(normalise(path)) !== undefined) return;
+    const place = normalise(path);
+    this.roots.push({
+      kind: "file",
+      name: "" as ByteString,
+      path: place,
+      realPath: place,
+      logicalPath: place,
+      configuredPath: place,
+    });
   }
 
   /** Unless it lies in a root anyway. */

@@ -1,0 +1,40 @@
+/** Findings about what was not looked at this time still hold: they are taken over with it. */
+import type { ByteString } from "../base/byte-string.ts";
+import type { FindingCode } from "../manifest/finding.ts";
+import { findingPages } from "../manifest/finding-page.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import type { PageSource } from "../manifest/pages-io.ts";
+import { readPageTree } from "../manifest/read-page-tree.ts";
+import type { FindingSink } from "./finding-sink.ts";
+
+/** Said when a file or directory is read; silent while it is taken over. */
+const ABOUT_FILES: ReadonlySet<FindingCode> = new Set(["attributes-not-kept", "special-file"]);
+
+export async function carryOverFindings(
+  parent: ManifestRoot | undefined,
+  source: PageSource,
+  unchangedMailboxes: ReadonlySet<ByteString>,
+  findings: FindingSink,
+): Promise<void> {
+  if (parent === undefined) return;
+  for await (const { code, severity, path, message, mailbox, uid } of readPageTree(
+    parent.findings,
+    source,
+    findingPages,
+  )) {
+    const stillHolds = mailbox === undefined ? ABOUT_FILES.has(code) : unchangedMailboxes.has(mailbox);
+    if (!stillHolds || FROM_THE_LIST.has(code)) continue;
+    findings.add(code, severity, path, message, {
+      ...(mailbox === undefined ? {} : { mailbox }),
+      ...(uid === undefined ? {} : { uid }),
+    });
+  }
+}
+
+/** Made anew by every survey. */
+const FROM_THE_LIST: ReadonlySet<FindingCode> = new Set([
+  "mailbox-missing",
+  "mailbox-unlisted",
+  "mailbox-name-invalid",
+  "uniqueid-duplicate",
+]);

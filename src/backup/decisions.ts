@@ -1,0 +1,89 @@
+/** What is kept, what is left out and why; which mailboxes are read though nothing seems to have changed. */
+import { createHash } from "node:crypto";
+import { type ByteString, fromText, joinPath } from "../base/byte-string.ts";
+import { classifyByOption, classifyFile, type FilePlace, type FileVerdict } from "../cyrus/file-class.ts";
+import type { ServerLayout } from "../cyrus/imapd-conf-layout.ts";
+import { DATABASES } from "../cyrus/imapd-conf-options.ts";
+import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
+import type { RootKind, ServerRoot } from "../source/roots.ts";
+import { normalise } from "../source/view.ts";
+import type { BackupOptions } from "./options.ts";
+import type { Keep } from "./survey.ts";
+
+/** Part of `rules`: raise it when an entry would be made differently from the same files. */
+const ENTRY_RULES_VERSION = 1;
+
+const PLACES: Readonly<Record<RootKind, FilePlace>> = {
+  config: "config",
+  partition: "partition",
+  metapartition: "partition",
+  archivepartition: "partition",
+  sieve: "sieve",
+  search: "search",
+  file: "other",
+  include: "other",
+};
+
+const DAY_MS = 86_400_000;
+
+export class Decisions {
+  /** A mailbox's entry made under another number is made anew. */
+  readonly rules: number;
+  readonly #options: BackupOptions;
+  readonly #excluded: readonly NameMatcher[];
+  /** Verdicts on places that an option of imapd.conf names. */
+  readonly #named = new Map<ByteString, FileVerdict>();
+  readonly #day: number;
+
+  constructor(options: BackupOptions, layout: ServerLayout, nowMs: number) {
+    this.#options = options;
+    this.#excluded = options.excludeMailboxes.map((pattern) => compileNamePattern(fromText(pattern)));
+    this.#day = Math.floor(nowMs / DAY_MS);
+    for (const { name, pathOption } of DATABASES) {
+      const { path, configured } = layout.databases[name];
+      if (path !== undefined && configured) this.#named.set(normalise(path), classifyByOption(pathOption));
+    }
+    this.#named.set(normalise(layout.procPath), classifyByOption("proc_path"));
+    this.#named.set(normalise(layout.lockPath), classifyByOption("mboxname_lockpath"));
+    const { withoutDerivable, withSearch } = options;
+    const digest = createHash("sha256").update(
+      JSON.stringify({ withoutDerivable, withSearch, v: ENTRY_RULES_VERSION }),
+    );
+    this.rules = digest.digest().readUInt32BE(0);
+  }
+
+  /** A file or directory outside of mailboxes, by its path from its root. */
+  decide(root: ServerRoot, relative: ByteString): Keep {
+    const named = this.#named.get(joinPath(root.path, relative));
+    return this.#keep(named ?? classifyFile(PLACES[root.kind], relative));
+  }
+
+  /** A file of a mailbox that is no message. */
+  keepFile(name: ByteString): Keep {
+    return this.#keep(classifyFile("mailbox", name));
+  }
+
+  isExcluded(mailbox: ByteString): boolean {
+    return this.#excluded.some((matches) => matches(mailbox));
+  }
+
+  /** Whether everything of the mailbox is read in this run. A share takes other mailboxes each day, and all in turn. */
+  scrub(mailbox: ByteString): boolean {
+    const { scrub } = this.#options;
+    if (scrub <= 0) return false;
+    if (scrub >= 1) return true;
+    const shares = Math.round(1 / scrub);
+    const share = createHash("sha256").update(mailbox, "latin1").digest().readUInt32BE(0) % shares;
+    return share === this.#day % shares;
+  }
+
+  #keep({ fileClass, reason }: FileVerdict): Keep {
+    const { withoutDerivable, withSearch } = this.#options;
+    if (fileClass === "disposable") return { fileClass, leftOut: reason };
+    if (fileClass === "expensive" && !withSearch)
+      return { fileClass, leftOut: `${reason} (--with-search keeps it)` };
+    if (fileClass === "derivable" && withoutDerivable)
+      return { fileClass, leftOut: `${reason} (--without-derivable)` };
+    return { fileClass, leftOut: undefined };
+  }
+}

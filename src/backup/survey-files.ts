@@ -1,0 +1,88 @@
+/** Turns what the survey meets into entries of the file tree, capturing contents on the way. */
+import { type ByteString, toText } from "../base/byte-string.ts";
+import { contentSize } from "../manifest/content.ts";
+import { filePages } from "../manifest/file-page.ts";
+import type { FileEntry, FileStat, LeftOut, PageTree } from "../manifest/model.ts";
+import { PageTreeWriter } from "../manifest/page-tree.ts";
+import type { PageSink } from "../manifest/pages-io.ts";
+import type { FileCapture } from "./capture-file.ts";
+import type { OwnerNames } from "./owners.ts";
+import type { SurveyItem } from "./survey.ts";
+
+export interface SurveyedFiles {
+  readonly tree: PageTree;
+  /** Regular files kept, and their bytes. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly leftOut: readonly LeftOut[];
+}
+
+export async function captureSurveyedFiles(
+  items: AsyncIterable<SurveyItem>,
+  context: {
+    readonly sink: PageSink;
+    readonly files: FileCapture;
+    readonly owners: OwnerNames;
+    readonly isRacy: (stat: FileStat) => boolean;
+    readonly onItem: () => void;
+  },
+): Promise<SurveyedFiles> {
+  const writer = new PageTreeWriter<FileEntry, FileEntry["path"]>(filePages, context.sink);
+  const leftOut = new LeftOutSummary();
+  let files = 0;
+  let bytes = 0;
+  for await (const item of items) {
+    const entry = await toEntry(item, context);
+    context.owners.note(entry.stat.uid, entry.stat.gid);
+    if (entry.leftOut !== undefined)
+      leftOut.add(entry.path, entry.leftOut, item.type === "file" ? entry.stat.size : 0);
+    if (entry.content !== undefined) {
+      files++;
+      bytes += contentSize(entry.content);
+    }
+    await writer.add(entry);
+    context.onItem();
+  }
+  return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries() };
+}
+
+async function toEntry(
+  item: SurveyItem,
+  { files, isRacy }: { readonly files: FileCapture; readonly isRacy: (stat: FileStat) => boolean },
+): Promise<FileEntry> {
+  const { path, realPath, stat, fileClass, before } = item;
+  const entry = { path, stat, fileClass, racy: isRacy(stat) };
+  if (item.leftOut !== undefined) return { ...entry, racy: false, leftOut: item.leftOut };
+  if (item.target !== undefined) return { ...entry, target: item.target };
+  if (item.type === "directory")
+    return item.mailboxDirectory === true ? { ...entry, mailboxDirectory: true } : entry;
+  const captured = await files.capture({ path, realPath, stat, before });
+  return {
+    ...entry,
+    stat: captured.stat,
+    ...(captured.content === undefined ? {} : { content: captured.content }),
+  };
+}
+
+/** One line for each reason and directory, so that a million search files are not a million lines. */
+const LINES_MAX = 1000;
+
+export class LeftOutSummary {
+  readonly #lines = new Map<string, LeftOut>();
+
+  add(path: ByteString, reason: string, bytes: number): void {
+    const shown = toText(path);
+    const key = this.#lines.size < LINES_MAX ? shown : "";
+    const known = this.#lines.get(`${key}\0${reason}`);
+    this.#lines.set(`${key}\0${reason}`, {
+      path: key === "" ? "…" : shown,
+      reason,
+      files: (known?.files ?? 0) + 1,
+      bytes: (known?.bytes ?? 0) + bytes,
+    });
+  }
+
+  entries(): LeftOut[] {
+    return [...this.#lines.values()];
+  }
+}
