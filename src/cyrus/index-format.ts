@@ -2,7 +2,7 @@
  * `cyrus.index` as tables: which field lies where in the header and in a record, for each format version.
  *
  * The same tables drive the reader and the writer. Described in docs/formats/cyrus-index.md; taken from
- * cyrus-imapd 1f3a129 (2026-08), imap/index_file.c, and checked against files written by 2.3 to 3.12.
+ * cyrus-imapd 1f3a129 (2026-08), imap/index_file.c; that page says which versions were checked against real files.
  */
 
 /** The widths a field can have on disk. Seconds and nanoseconds both count from 1970; all integers are big-endian. */

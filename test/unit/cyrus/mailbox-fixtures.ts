@@ -9,12 +9,21 @@ export interface MailboxFixture {
   readonly name: string;
   readonly index: Buffer;
   readonly header: Buffer;
+  /** `cyrus.annotations`, where it is kept. */
+  readonly annotations: Buffer | undefined;
   /** By UID. */
   readonly messages: ReadonlyMap<number, Buffer>;
 }
 
-/** Every mailbox among the fixtures: those in folders, and those of the packed 3.6.1 store. */
-export function mailboxFixtures(): MailboxFixture[] {
+let known: readonly MailboxFixture[] | undefined;
+
+/** Every mailbox among the fixtures: those in folders, and those of the packed 3.6.1 store. Read once. */
+export function mailboxFixtures(): readonly MailboxFixture[] {
+  known ??= readMailboxes();
+  return known;
+}
+
+function readMailboxes(): MailboxFixture[] {
   const files = new Map<string, Buffer>();
   for (const entry of readdirSync(FIXTURES, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
@@ -35,7 +44,7 @@ export function mailboxFixtures(): MailboxFixture[] {
     }
     const header = files.get(`${name}/cyrus.header`);
     if (header === undefined) throw new Error(`${name} has no cyrus.header`);
-    mailboxes.push({ name, index, header, messages });
+    mailboxes.push({ name, index, header, annotations: files.get(`${name}/cyrus.annotations`), messages });
   }
   return mailboxes.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
