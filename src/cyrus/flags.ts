@@ -15,9 +15,6 @@ export const FLAG_DRAFT = 1 << 3;
 /** The owner's, or everybody's with OPTION_SHARED_SEEN. Never set below version 12: then it is in the seen database. */
 export const FLAG_SEEN = 1 << 4;
 
-export const INTERNAL_SNOOZED = 1 << 26;
-export const INTERNAL_SPLIT_CONVERSATION = 1 << 27;
-export const INTERNAL_NEEDS_CLEANUP = 1 << 28;
 /** The message file is below the archive partition. */
 export const INTERNAL_ARCHIVED = 1 << 29;
 /** The message file is gone, or will be at the next cleanup. */
@@ -25,17 +22,12 @@ export const INTERNAL_UNLINKED = 1 << 30;
 /** Expunged; unless it is unlinked too, its file must be there and `unexpunge` can bring it back. */
 export const INTERNAL_EXPUNGED = (1 << 31) >>> 0;
 
-/** Bits of the header's `options`. */
-export const OPTION_POP3_NEW_UIDL = 1 << 0;
-export const OPTION_SHARED_SEEN = 1 << 2;
-export const OPTION_DUPLICATE_DELIVERY = 1 << 3;
-export const OPTION_HAS_ALARMS = 1 << 4;
-export const OPTION_NEEDS_UNLINK = 1 << 29;
-export const OPTION_NEEDS_REPACK = 1 << 30;
-/** The mailbox is being removed: its files may go at any moment. */
+/** Of the header's `options`: the mailbox is being removed, its files may go at any moment. */
 export const OPTION_DELETED = (1 << 31) >>> 0;
 
-const SYSTEM_FLAGS: readonly (readonly [bit: number, name: string])[] = [
+type NamedBits = readonly (readonly [bit: number, name: string])[];
+
+const SYSTEM_FLAGS: NamedBits = [
   [FLAG_ANSWERED, "\\Answered"],
   [FLAG_FLAGGED, "\\Flagged"],
   [FLAG_DELETED, "\\Deleted"],
@@ -43,9 +35,38 @@ const SYSTEM_FLAGS: readonly (readonly [bit: number, name: string])[] = [
   [FLAG_SEEN, "\\Seen"],
 ];
 
+const INTERNAL_FLAGS: NamedBits = [
+  [1 << 26, "snoozed"],
+  [1 << 27, "split-conversation"],
+  [1 << 28, "needs-cleanup"],
+  [INTERNAL_ARCHIVED, "archived"],
+  [INTERNAL_UNLINKED, "unlinked"],
+  [INTERNAL_EXPUNGED, "expunged"],
+];
+
+const OPTIONS: NamedBits = [
+  [1 << 0, "pop3-new-uidl"],
+  [1 << 2, "shared-seen"],
+  [1 << 3, "duplicate-delivery"],
+  [1 << 4, "has-alarms"],
+  [1 << 29, "needs-unlink"],
+  [1 << 30, "needs-repack"],
+  [OPTION_DELETED, "deleted"],
+];
+
 /** The IMAP names of the system flags set in a flag word, in bit order. */
 export function systemFlagNames(flagWord: number): string[] {
-  return SYSTEM_FLAGS.filter(([bit]) => (flagWord & bit) !== 0).map(([, name]) => name);
+  return namesOf(SYSTEM_FLAGS, flagWord);
+}
+
+/** Our names for the internal flags set in a flag word: no IMAP client sees them. */
+export function internalFlagNames(flagWord: number): string[] {
+  return namesOf(INTERNAL_FLAGS, flagWord);
+}
+
+/** Our names for the bits set in a header's `options`. */
+export function mailboxOptionNames(options: number): string[] {
+  return namesOf(OPTIONS, options);
 }
 
 /** The bit of a system flag's IMAP name (case does not matter), undefined for a user flag. */
@@ -90,4 +111,8 @@ export function userFlagNames(
     else names.push(name);
   }
   return { names, unnamedSlots };
+}
+
+function namesOf(table: NamedBits, word: number): string[] {
+  return table.filter(([bit]) => (word & bit) !== 0).map(([, name]) => name);
 }

@@ -1,9 +1,10 @@
 /**
- * Reads imapd.conf exactly as Cyrus does: what Cyrus would refuse to start with is CONFIG_INVALID here too.
+ * Reads imapd.conf exactly as Cyrus does: a file that Cyrus refuses to start with is CONFIG_INVALID here too (but for
+ * values of options that we have no use for: those are not judged).
  *
  * Pure but for the injected reader, through which included files come. What the options mean is
  * imapd-conf-layout.ts. Rules: cyrus-imapd 1f3a129, lib/libconfig.c, config_read_file(), config_parse_switch(),
- * config_parseduration(); the same since 2.3 but for the check against double includes.
+ * config_parseduration(). Observed on 3.6.1 with `cyr_info conf`: odd continuations, comments, double options.
  */
 import { type ByteString, fromBytes } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";

@@ -115,7 +115,7 @@ const NS_PER_SECOND = 1_000_000_000n;
  * Parses and checks a header. Version 19 over 144-byte records is taken: development versions of Cyrus left such
  * files, Cyrus serves them, and reads each record by the 19 layout.
  *
- * @param file - the file from its first byte; 192 bytes are enough for every version, more is fine.
+ * @param file - the file from its first byte; MAX_HEADER_BYTES are enough for every version, more is fine.
  * @returns values only: no reference to `file`.
  * @throws CyrvaultError `CYRUS_BAD_FORMAT`: too short, an unknown version, sizes that are not that version's.
  * @throws CyrvaultError `CYRUS_BAD_CHECKSUM`: all of that is right, the CRC is not.

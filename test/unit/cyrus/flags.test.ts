@@ -5,7 +5,10 @@ import {
   FLAG_SEEN,
   hasUserFlag,
   INTERNAL_EXPUNGED,
+  internalFlagNames,
   MAX_USER_FLAGS,
+  mailboxOptionNames,
+  OPTION_DELETED,
   systemFlagBit,
   systemFlagNames,
   userFlagNames,
@@ -18,6 +21,18 @@ describe("flags", () => {
     expect(systemFlagNames(INTERNAL_EXPUNGED)).toEqual([]);
     expect(systemFlagBit("\\SEEN")).toBe(FLAG_SEEN);
     expect(systemFlagBit("$Label1")).toBeUndefined();
+  });
+
+  test("internal flags and mailbox options have names of ours", () => {
+    expect(internalFlagNames(0xc000_0014)).toEqual(["unlinked", "expunged"]);
+    expect(internalFlagNames(0x2c00_0000)).toEqual(["snoozed", "split-conversation", "archived"]);
+    expect(mailboxOptionNames(OPTION_DELETED + 0b11101)).toEqual([
+      "pop3-new-uidl",
+      "shared-seen",
+      "duplicate-delivery",
+      "has-alarms",
+      "deleted",
+    ]);
   });
 
   test("slots become words and come back", () => {
