@@ -3,7 +3,7 @@
  * as zigzag), byte strings with a varint length. A reader never takes memory for a length before it has checked
  * that so many bytes are there.
  */
-import { type ByteString, fromBytes } from "./byte-string.ts";
+import type { ByteString } from "./byte-string.ts";
 import { CyrvaultError, type ErrorCode } from "./errors.ts";
 
 export class ByteWriter {
@@ -204,13 +204,27 @@ export class ByteReader {
     return view;
   }
 
+  /** A copy, for what outlives the bytes given to the constructor. */
+  copy(count: number): Uint8Array {
+    this.#need(count);
+    const start = this.#offset;
+    this.#offset += count;
+    const copied = new Uint8Array(count);
+    this.#buffer.copy(copied, 0, start, this.#offset);
+    return copied;
+  }
+
   /** A view, not a copy. */
   bytes(maxBytes: number = Number.MAX_SAFE_INTEGER): Buffer {
     return this.raw(this.varint(maxBytes));
   }
 
   byteString(maxBytes = 65_536): ByteString {
-    return fromBytes(this.bytes(maxBytes));
+    const count = this.varint(maxBytes);
+    this.#need(count);
+    const start = this.#offset;
+    this.#offset += count;
+    return this.#buffer.toString("latin1", start, this.#offset) as ByteString;
   }
 
   text(maxBytes = 65_536): string {
