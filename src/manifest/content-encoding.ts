@@ -10,7 +10,7 @@ export const MAX_TREE_HEIGHT = 8;
 
 /** A copy: what is kept longer than a page must not hold on to the page. */
 export function readId(reader: ByteReader): ObjectId {
-  return asObjectId(new Uint8Array(reader.raw(OBJECT_ID_BYTES)));
+  return asObjectId(reader.copy(OBJECT_ID_BYTES));
 }
 
 export function writeContent(writer: ByteWriter, content: Content): void {
@@ -36,7 +36,7 @@ export function readContentForm(reader: ByteReader): Content {
   const form = reader.u8();
   switch (form) {
     case 0:
-      return { form: "inline", bytes: new Uint8Array(reader.bytes(MAX_INLINE_BYTES)) };
+      return { form: "inline", bytes: reader.copy(reader.varint(MAX_INLINE_BYTES)) };
     case 1: {
       const size = reader.varint();
       const count = reader.varint(MAX_IDS_IN_ENTRY);

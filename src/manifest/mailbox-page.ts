@@ -16,6 +16,8 @@ import {
   StringTableWriter,
 } from "./page-tables.ts";
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 const FLAGS = { uniqueid: 1, quotaRoot: 2, listed: 4, racy: 8 } as const;
 const MAX_FLAGS = 15;
 const MAX_FILE_FLAGS = 63;
@@ -171,21 +173,12 @@ function readFiles(reader: ByteReader, strings: readonly ByteString[], stats: St
     const directory = reader.varint();
     const name = readFromTable(reader, strings);
     const stat = stats.read();
-    const fileClass = fileClassFrom(flags);
     const racy = (flags & FILE_FLAGS.racy) !== 0;
-    const content = flags & FILE_FLAGS.content ? readContentForm(reader) : undefined;
-    const target = flags & FILE_FLAGS.target ? reader.byteString(MAX_TARGET_BYTES) : undefined;
-    const leftOut = flags & FILE_FLAGS.leftOut ? toText(readFromTable(reader, strings)) : undefined;
-    files[i] = {
-      directory,
-      name,
-      stat,
-      fileClass,
-      ...(content === undefined ? undefined : { content }),
-      ...(target === undefined ? undefined : { target }),
-      ...(leftOut === undefined ? undefined : { leftOut }),
-      racy,
-    };
+    const file: Mutable<MailboxFile> = { directory, name, stat, fileClass: fileClassFrom(flags), racy };
+    if (flags & FILE_FLAGS.content) file.content = readContentForm(reader);
+    if (flags & FILE_FLAGS.target) file.target = reader.byteString(MAX_TARGET_BYTES);
+    if (flags & FILE_FLAGS.leftOut) file.leftOut = toText(readFromTable(reader, strings));
+    files[i] = file;
   }
   return files;
 }
