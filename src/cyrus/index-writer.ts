@@ -15,7 +15,8 @@ import {
   indexFormat,
   MAX_RECORD_BYTES,
 } from "./index-format.ts";
-import type { IndexHeader, IndexRecord } from "./index-reader.ts";
+import type { IndexHeader } from "./index-reader.ts";
+import type { IndexRecord } from "./index-record.ts";
 
 /** What a caller gives: sizes and CRC follow from the version. */
 export type IndexHeaderValues = Omit<IndexHeader, "headerBytes" | "recordBytes" | "crcOk">;

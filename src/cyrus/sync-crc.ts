@@ -9,7 +9,8 @@
 import { crc32 } from "node:zlib";
 import { type ByteString, toBytes } from "../base/byte-string.ts";
 import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "./flags.ts";
-import type { IndexHeader, IndexRecordView } from "./index-reader.ts";
+import type { IndexHeader } from "./index-reader.ts";
+import type { IndexRecordView } from "./index-record.ts";
 
 /** An annotation of one message, as in `cyrus.annotations`. */
 export interface MessageAnnotation {

@@ -2,12 +2,8 @@ import { describe, expect, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import { isCyrvaultError } from "../../../src/base/errors.ts";
 import { parseImapdConf } from "../../../src/cyrus/imapd-conf.ts";
-import {
-  effectiveLayout,
-  META_KINDS,
-  metaRootFor,
-  type ServerLayout,
-} from "../../../src/cyrus/imapd-conf-layout.ts";
+import { effectiveLayout } from "../../../src/cyrus/imapd-conf-layout.ts";
+import { META_KINDS, metaRootFor, type ServerLayout } from "../../../src/cyrus/server-layout.ts";
 
 function layoutOf(text: string, cyrusVersion?: string): ServerLayout {
   const conf = parseImapdConf(fromText("/etc/imapd.conf"), () =>

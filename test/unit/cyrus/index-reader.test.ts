@@ -7,12 +7,12 @@ import { INTERNAL_EXPUNGED, systemFlagNames, userFlagNames } from "../../../src/
 import { indexFormat, MAX_HEADER_BYTES } from "../../../src/cyrus/index-format.ts";
 import {
   forEachRecord,
-  type IndexRecord,
   indexExtent,
   parseIndex,
   parseIndexHeader,
   recordOffset,
 } from "../../../src/cyrus/index-reader.ts";
+import type { IndexRecord } from "../../../src/cyrus/index-record.ts";
 import { encodeIndexHeader, encodeIndexRecord } from "../../../src/cyrus/index-writer.ts";
 import { parseMailboxHeader } from "../../../src/cyrus/mailbox-header.ts";
 import { mailboxFixture, mailboxFixtures } from "./mailbox-fixtures.ts";

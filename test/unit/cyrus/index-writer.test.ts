@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { INDEX_VERSIONS, indexFormat } from "../../../src/cyrus/index-format.ts";
-import { type IndexRecord, parseIndex } from "../../../src/cyrus/index-reader.ts";
+import { parseIndex } from "../../../src/cyrus/index-reader.ts";
+import type { IndexRecord } from "../../../src/cyrus/index-record.ts";
 import { encodeIndex, encodeIndexRecord, type IndexHeaderValues } from "../../../src/cyrus/index-writer.ts";
 import { mailboxFixture, mailboxFixtures } from "./mailbox-fixtures.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
-import { forEachRecord, type IndexRecord, parseIndex } from "../../../src/cyrus/index-reader.ts";
+import { forEachRecord, parseIndex } from "../../../src/cyrus/index-reader.ts";
+import type { IndexRecord } from "../../../src/cyrus/index-record.ts";
 import { encodeIndex } from "../../../src/cyrus/index-writer.ts";
 import { parseMailboxHeader } from "../../../src/cyrus/mailbox-header.ts";
 import { type MessageAnnotation, SyncCrc } from "../../../src/cyrus/sync-crc.ts";
