@@ -30,7 +30,7 @@ import {
   type UnknownLocation,
 } from "./server-layout.ts";
 
-export type { MetaKind, ServerLayout } from "./server-layout.ts";
+export type { ServerLayout } from "./server-layout.ts";
 
 /** Kinds with a `metadir-KIND-PARTITION` of their own. Annotations go with the index. */
 const METADIR_KINDS = ["header", "index", "cache", "squat", "dav", "archivecache"] as const;
