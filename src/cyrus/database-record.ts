@@ -4,7 +4,7 @@
  * Reading is at the last committed state: nothing is recovered, nothing is written, and a file that Cyrus left
  * mid-transaction answers with what was committed before.
  */
-import { type ByteString, compareBytes, fromBytes } from "../base/byte-string.ts";
+import { type ByteString, fromBytes } from "../base/byte-string.ts";
 
 /** Views into the bytes of the file wherever the engine stores them unescaped: copy what outlives the file. */
 export interface DatabaseRecord {
@@ -37,10 +37,6 @@ export const DAMAGE_MAX = 100;
  */
 export type KeyOrder = "bytes" | "mailbox";
 
-export function compareKeys(order: KeyOrder, a: Uint8Array, b: Uint8Array): number {
-  return order === "bytes" ? Buffer.compare(a, b) : compareBytes(orderedKey(order, a), orderedKey(order, b));
-}
-
 /** A string that sorts as the key does in that order. One to one with the key. */
 export function orderedKey(order: KeyOrder, key: Uint8Array): ByteString {
   const name = fromBytes(key);
@@ -58,8 +54,11 @@ export class OrderWitness {
   #mailboxViolations = 0;
 
   see(before: Uint8Array, after: Uint8Array): void {
-    if (Buffer.compare(before, after) >= 0) this.#bytesViolations++;
-    if (compareKeys("mailbox", before, after) >= 0) this.#mailboxViolations++;
+    let at = 0;
+    while (at < before.length && before[at] === after[at]) at++;
+    const [last, next] = [before[at] ?? -1, after[at] ?? -1];
+    if (last >= next) this.#bytesViolations++;
+    if (mailboxRank(last) >= mailboxRank(next)) this.#mailboxViolations++;
   }
 
   /** The order that fits better; bytes when both do. */
@@ -70,6 +69,11 @@ export class OrderWitness {
   get violations(): number {
     return Math.min(this.#bytesViolations, this.#mailboxViolations);
   }
+}
+
+/** The end of a key (-1) comes first, then the full stop, then the rest. */
+function mailboxRank(byte: number): number {
+  return byte === 0x2e ? -0.5 : byte;
 }
 
 /** Collects damage up to the limit. */

@@ -172,7 +172,7 @@ class Parser {
     const { length } = this.#bytes;
     while (this.offset < length && !endsAtom(this.#bytes[this.offset] as number)) this.offset++;
     if (this.offset === start) throw this.bad("a value was expected");
-    return fromBytes(this.#bytes.subarray(start, this.offset));
+    return this.#bytes.toString("latin1", start, this.offset) as ByteString;
   }
 
   #quoted(): ByteString {
@@ -189,7 +189,7 @@ class Parser {
       }
       this.offset++;
     }
-    const text = fromBytes(this.#bytes.subarray(start, this.offset++));
+    const text = this.#bytes.toString("latin1", start, this.offset++) as ByteString;
     return escapes ? (text.replace(/\\(.)/gs, "$1") as ByteString) : text;
   }
 

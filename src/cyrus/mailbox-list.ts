@@ -153,7 +153,8 @@ function parseById(key: Buffer, value: Buffer, histories: ReadonlyMap<ByteString
 
 /** Records by uniqueid sort before those by name. Most have no history and are not kept. */
 function rememberHistory(histories: Map<ByteString, Buffer>, key: Buffer, value: Buffer): void {
-  if (value.length > VALUE_BYTES_MAX || value.subarray(-NO_HISTORY.length).equals(NO_HISTORY)) return;
+  if (value.length > VALUE_BYTES_MAX || value.lastIndexOf(NO_HISTORY) === value.length - NO_HISTORY.length)
+    return;
   if (value.includes(HISTORY)) histories.set(fromBytes(key.subarray(1)), value);
 }
 

@@ -122,7 +122,9 @@ function quoted(value: number | bigint | undefined): string {
 
 /** Bytes beyond ASCII stay as they are: the result is bytes too. */
 function jsonString(value: ByteString | undefined): string | undefined {
-  if (value === undefined || !isUtf8(toBytes(value))) return undefined;
+  if (value === undefined) return undefined;
+  if (/^[\x20\x21\x23-\x5b\x5d-\x7f]*$/.test(value)) return `"${value}"`;
+  if (!isUtf8(toBytes(value))) return undefined;
   return `"${value.replace(/["\\\x00-\x1f]/g, escapeJson)}"`;
 }
 
