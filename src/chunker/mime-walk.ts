@@ -148,7 +148,7 @@ function matchDelimiter(
 ): { lineEnd: number; level: number; closing: boolean } | "unsure" | undefined {
   if (at + 2 >= view.length && !atEnd) return "unsure";
   const first = view[at + 2];
-  if (!levels.some((level) => level.boundary.charCodeAt(0) === first)) return undefined;
+  if (!anyBeginsWith(levels, first)) return undefined;
   let end = view.indexOf(LF, at + 2);
   if (end < 0) {
     if (!atEnd && view.length - at <= DELIMITER_BYTES_MAX) return "unsure";
@@ -164,4 +164,10 @@ function matchDelimiter(
     if (line === closing) return { lineEnd, level, closing: true };
   }
   return undefined;
+}
+
+/** Rules out most lines that only look like a delimiter, signatures above all. */
+function anyBeginsWith(levels: readonly Level[], char: number | undefined): boolean {
+  for (const level of levels) if (level.boundary.charCodeAt(0) === char) return true;
+  return false;
 }

@@ -10,7 +10,9 @@ import { StreamCutter } from "./stream-cutter.ts";
 export const TAIL_BYTES_MAX = 2 * 1024 * 1024;
 
 /** Decoded, encoded and compared at a time: fits the processor's cache. */
-const VERIFY_BYTES = 96 * 1024;
+const VERIFY_BYTES = 48 * 1024;
+/** Used within one call only; kept because taking it anew for each body costs more than filling it. */
+let scratch = Buffer.allocUnsafe(64 * 1024);
 const CR = 13;
 const LF = 10;
 
@@ -27,7 +29,6 @@ export class PieceBuilder implements MessageVisitor {
   #ownFrom = 0;
   #ownTo = 0;
   #references = 0;
-  #scratch: Buffer | undefined;
 
   /** @param copyTail - views of the source don't last. */
   constructor(
@@ -172,11 +173,10 @@ export class PieceBuilder implements MessageVisitor {
       if (end === decoded) break;
       const block = target.subarray(decoded, end);
       const needed = encoder.capacity(block.length);
-      if (this.#scratch === undefined || this.#scratch.length < needed)
-        this.#scratch = Buffer.allocUnsafe(needed);
-      let made = encoder.pushInto(block, this.#scratch);
-      if (decoder.ended) made = encoder.endInto(this.#scratch, made);
-      if (this.#scratch.compare(view, consumed, next, 0, made) !== 0) break;
+      if (scratch === undefined || scratch.length < needed) scratch = Buffer.allocUnsafe(needed);
+      let made = encoder.pushInto(block, scratch);
+      if (decoder.ended) made = encoder.endInto(scratch, made);
+      if (scratch.compare(view, consumed, next, 0, made) !== 0) break;
       consumed = next;
       decoded = end;
     }

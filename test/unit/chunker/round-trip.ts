@@ -20,7 +20,6 @@ export function readerOf(message: Uint8Array): (offset: number, length: number) 
   let last = Buffer.alloc(0);
   return (offset, length) => {
     last.fill(0xee);
-    expect(offset).toBeGreaterThanOrEqual(0);
     last = Buffer.from(message.subarray(offset, offset + length));
     return last;
   };
@@ -43,8 +42,8 @@ export function expectRoundTrip(message: Uint8Array, parameters?: SplitParameter
   expect(Buffer.compare(large.head, split.head)).toBe(0);
   expect(Buffer.compare(large.tail, split.tail)).toBe(0);
   expect(large.parts.length).toBe(split.parts.length);
-  for (const [index, part] of large.parts.entries())
-    expect(Buffer.compare(part.bytes, partOf(split, index))).toBe(0);
+  const unequal = large.parts.filter((part, index) => Buffer.compare(part.bytes, partOf(split, index)) !== 0);
+  expect(unequal).toEqual([]);
   return split;
 }
 
