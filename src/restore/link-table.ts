@@ -1,0 +1,63 @@
+/**
+ * Hard links between messages: which inodes had several names at the source, and where the first of them has been
+ * written. Columns and numbers: a hundred bytes a linked file, nothing for the others.
+ */
+import { type ByteString, joinPath } from "../base/byte-string.ts";
+import { equalBytes } from "../base/bytes.ts";
+import type { MessageEntry } from "../manifest/model.ts";
+
+interface Written {
+  readonly directory: ByteString;
+  readonly uid: number;
+  readonly object: Uint8Array;
+  readonly mode: number;
+  readonly mtimeNs: bigint;
+}
+
+/** Beyond so many linked files the rest is written as copies: the same content, more space. */
+const LINKED_MAX = 1_000_000;
+
+export class LinkTable {
+  readonly #linked = new Map<string, Set<number>>();
+  readonly #written = new Map<string, Map<number, Written>>();
+  #count = 0;
+  full = false;
+
+  /** For every message of the restore, before the first is written. @param filesystem - a name for the source's filesystem. */
+  note(filesystem: string, entry: MessageEntry): void {
+    if (!entry.linked || entry.inode === 0) return;
+    let inodes = this.#linked.get(filesystem);
+    if (inodes === undefined) {
+      inodes = new Set();
+      this.#linked.set(filesystem, inodes);
+    }
+    if (this.#count >= LINKED_MAX) {
+      this.full = true;
+      return;
+    }
+    if (!inodes.has(entry.inode)) this.#count++;
+    inodes.add(entry.inode);
+  }
+
+  /** A path already written that this message was a link to; undefined: write it. */
+  find(filesystem: string, entry: MessageEntry): ByteString | undefined {
+    const known = this.#written.get(filesystem)?.get(entry.inode);
+    if (known === undefined || known.mode !== entry.mode || known.mtimeNs !== entry.mtimeNs) return undefined;
+    return equalBytes(known.object, entry.object)
+      ? joinPath(known.directory, `${known.uid}.` as ByteString)
+      : undefined;
+  }
+
+  /** @param directory - where it was written. */
+  written(filesystem: string, entry: MessageEntry, directory: ByteString): void {
+    if (this.#linked.get(filesystem)?.has(entry.inode) !== true) return;
+    let files = this.#written.get(filesystem);
+    if (files === undefined) {
+      files = new Map();
+      this.#written.set(filesystem, files);
+    }
+    if (files.has(entry.inode)) return;
+    const { uid, mode, mtimeNs } = entry;
+    files.set(entry.inode, { directory, uid, object: Uint8Array.from(entry.object), mode, mtimeNs });
+  }
+}

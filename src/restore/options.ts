@@ -1,0 +1,94 @@
+/** What `restore` can be asked for, what it plans, and what it answers. */
+import type { ByteString } from "../base/byte-string.ts";
+import type { PathMapping } from "../source/view.ts";
+
+export type RestorePart =
+  | { readonly part: "configdirectory" | "sieve" | "mailbox-list" | "config" }
+  | { readonly part: "partition"; readonly name: ByteString };
+
+export interface RestoreOptions {
+  /** Absolute. Paths of the server are made again below it. */
+  readonly target: ByteString;
+  /** Empty: everything, unless users or mailboxes are named. */
+  readonly only: readonly RestorePart[];
+  readonly users: readonly ByteString[];
+  /** Patterns as in IMAP LIST. */
+  readonly mailboxes: readonly ByteString[];
+  /** Only these messages of the mailboxes named, and nothing else of them. */
+  readonly uids: UidSet | undefined;
+  readonly mappings: readonly PathMapping[];
+  /** Everything belongs to them, instead of the owners recorded. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /**
+   * undefined: a place that holds something already is refused. `never`: what is there stays, what is missing comes.
+   * `if-different`: what is there is compared, and what differs is written anew.
+   */
+  readonly overwrite: "never" | "if-different" | undefined;
+}
+
+export interface UidSet {
+  has(uid: number): boolean;
+}
+
+/** Something that could not be put back as it was. */
+export interface RestoreFinding {
+  readonly code:
+    | "object-damaged"
+    | "good-copy"
+    | "not-in-backup"
+    | "owner-not-set"
+    | "owner-unknown"
+    | "differs-kept"
+    | "not-linked";
+  readonly severity: "note" | "warning" | "error";
+  /** As on the server. */
+  readonly path: ByteString;
+  readonly message: string;
+}
+
+export interface RestorePlan {
+  readonly backup: string;
+  readonly mailboxes: number;
+  readonly messages: number;
+  /** Regular files that are no messages. */
+  readonly files: number;
+  readonly bytes: number;
+  /** With what the filesystem needs for each file. */
+  readonly spaceNeeded: number;
+  readonly spaceFree: number;
+  /** Each root, as on the server and where it goes; symlinks on the way are resolved. */
+  readonly roots: readonly { readonly from: string; readonly to: string }[];
+  /** Continues an interrupted restore of the same backup into the same place. */
+  readonly resumes: boolean;
+  /** Files outside the data directories that stand in the way. */
+  readonly wouldOverwrite: readonly string[];
+}
+
+export interface RestoreResult {
+  readonly backup: string;
+  readonly mailboxes: number;
+  readonly messages: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** The first 1000. */
+  readonly findings: readonly RestoreFinding[];
+  readonly findingsTotal: number;
+  /** An error among them: exit code 3. */
+  readonly incomplete: boolean;
+  readonly seconds: number;
+  /** Where the runbook was written, and its text. */
+  readonly runbook: { readonly path: string; readonly text: string } | undefined;
+}
+
+/** `4`, `1:9`, `12:*`, comma-separated. @returns undefined for anything else. */
+export function parseUidSet(text: string): UidSet | undefined {
+  const ranges: [number, number][] = [];
+  for (const part of text.split(",")) {
+    const match = /^(\d{1,10})(?::(\d{1,10}|\*))?$/.exec(part);
+    if (match === null) return undefined;
+    const from = Number(match[1]);
+    const to = match[2] === undefined ? from : match[2] === "*" ? 0xffff_ffff : Number(match[2]);
+    ranges.push([Math.min(from, to), Math.max(from, to)]);
+  }
+  return { has: (uid) => ranges.some(([from, to]) => uid >= from && uid <= to) };
+}

@@ -1,0 +1,122 @@
+/** Which mailboxes and files of a backup a restore is about. Pure. */
+import { type ByteString, toText } from "../base/byte-string.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { userOf } from "../cyrus/mailbox-name.ts";
+import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
+import { userFromPath } from "../cyrus/mailbox-path.ts";
+import type { FileEntry, MailboxEntry, ManifestRoot, RootRecord } from "../manifest/model.ts";
+import { isWithin, relativeTo } from "../source/view.ts";
+import type { RestoreOptions, RestorePart } from "./options.ts";
+
+export interface ManifestPlace {
+  readonly kind: RootRecord["kind"];
+  readonly name: string;
+  /** As on the server. */
+  readonly path: ByteString;
+}
+
+const PARTS: Readonly<
+  Record<RestorePart["part"], (place: ManifestPlace, part: RestorePart, path: ByteString) => boolean>
+> = {
+  configdirectory: ({ kind }) => kind === "config",
+  sieve: ({ kind }) => kind === "sieve",
+  config: ({ kind }) => kind === "file" || kind === "include",
+  "mailbox-list": ({ kind }, _, path) => kind === "config" && path.endsWith("/mailboxes.db"),
+  partition: ({ kind, name }, part) =>
+    kind.endsWith("partition") && part.part === "partition" && name === toText(part.name),
+};
+
+export class RestoreSelection {
+  readonly everything: boolean;
+  readonly #options: RestoreOptions;
+  readonly #root: ManifestRoot;
+  readonly #places: readonly ManifestPlace[];
+  readonly #patterns: readonly NameMatcher[];
+  readonly #users: ReadonlySet<ByteString>;
+  /** uniqueids of the chosen users' INBOXes: their files lie under it in the uuid layout. */
+  readonly #inboxes = new Set<ByteString>();
+
+  constructor(options: RestoreOptions, root: ManifestRoot, places: readonly ManifestPlace[]) {
+    this.#options = options;
+    this.#root = root;
+    this.#places = places;
+    this.#patterns = options.mailboxes.map(compileNamePattern);
+    this.#users = new Set(options.users);
+    this.everything =
+      options.only.length === 0 && options.users.length === 0 && options.mailboxes.length === 0;
+    if (options.uids !== undefined && options.mailboxes.length === 0) {
+      throw new CyrvaultError("USAGE", "--uid needs --mailbox: UIDs count within one mailbox");
+    }
+    for (const part of options.only) {
+      if (
+        part.part === "partition" &&
+        !places.some(({ kind, name }) => kind === "partition" && name === toText(part.name))
+      ) {
+        throw new CyrvaultError("USAGE", `this backup has no partition ${toText(part.name)}`, {
+          hint: `it has ${places
+            .filter(({ kind }) => kind === "partition")
+            .map(({ name }) => name)
+            .join(", ")}`,
+        });
+      }
+    }
+  }
+
+  /** Mailboxes come before files: the chosen users' INBOXes tell where their files lie. */
+  takesMailbox(entry: MailboxEntry): boolean {
+    const user = userOf(entry.name, this.#root.cyrus.layout["deletedPrefix"] ?? "DELETED");
+    const byUser = user !== undefined && this.#users.has(user);
+    if (byUser && entry.uniqueid !== undefined) this.#inboxes.add(entry.uniqueid);
+    return (
+      this.everything ||
+      byUser ||
+      this.#patterns.some((matches) => matches(entry.name)) ||
+      this.#options.only.some((part) => part.part === "partition" && part.name === entry.partition)
+    );
+  }
+
+  takesFile(entry: FileEntry): boolean {
+    if (this.everything) return true;
+    const place = this.placeOf(entry.path);
+    if (place === undefined) return false;
+    const relative = relativeTo(entry.path, place.path);
+    return this.#takesPart(place, entry.path) || this.#isOfUser(place, relative);
+  }
+
+  get messagesOnly(): boolean {
+    return this.#options.uids !== undefined;
+  }
+
+  takesMessage(uid: number): boolean {
+    return this.#options.uids?.has(uid) ?? true;
+  }
+
+  /** The innermost root that holds a path. */
+  placeOf(path: ByteString): ManifestPlace | undefined {
+    let best: ManifestPlace | undefined;
+    for (const place of this.#places) {
+      if (isWithin(path, place.path) && place.path.length >= (best?.path.length ?? 0)) best = place;
+    }
+    return best;
+  }
+
+  #takesPart(place: ManifestPlace, path: ByteString): boolean {
+    return this.#options.only.some((part) => PARTS[part.part](place, part, path));
+  }
+
+  /** Seen state, subscriptions and the like, and sieve scripts. */
+  #isOfUser(place: ManifestPlace, relative: ByteString): boolean {
+    if (this.#users.size === 0) return false;
+    if (place.kind === "config") {
+      const file = userFromPath(relative);
+      if (file === undefined) return false;
+      return file.layout === "legacy" ? this.#users.has(file.user) : this.#inboxes.has(file.inboxUniqueid);
+    }
+    if (place.kind !== "sieve") return false;
+    const parts = relative.split("/") as ByteString[];
+    if (parts[0] === "uuid") return parts[3] !== undefined && this.#inboxes.has(parts[3]);
+    const [user, domain] = parts[0] === "domain" ? [parts[4], parts[2]] : [parts[1], undefined];
+    if (user === undefined) return false;
+    return this.#users.has((domain === undefined ? user : `${user}@${domain}`) as ByteString);
+  }
+}
