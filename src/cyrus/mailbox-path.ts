@@ -172,6 +172,7 @@ export function userFromPath(path: ByteString): UserFile | undefined {
   const legacy = /^(?:domain\/[A-Za-z]\/([^/]+)\/)?user\/[A-Za-z]\/([^/]+)\.([^./]+)$/.exec(path);
   if (legacy === null) return undefined;
   const [, domain, local = "", suffix = ""] = legacy;
+  if (suffix === "NEW") return undefined;
   const user = domain === undefined ? local : `${local}@${domain}`;
   return { layout: "legacy", user: user as ByteString, suffix: suffix as ByteString };
 }

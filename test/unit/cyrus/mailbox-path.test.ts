@@ -146,6 +146,7 @@ describe("files of users", () => {
       if (user !== undefined) expect(userFromPath(fromText(user))?.layout).toBe("uuid");
     }
     expect(userFromPath(fromText("mailboxes.db"))).toBeUndefined();
+    expect(userFromPath(fromText("user/f/fred.sub.NEW"))).toBeUndefined();
   });
 });
 

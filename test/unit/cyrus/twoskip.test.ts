@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -180,6 +181,21 @@ describe("encodeTwoskip()", () => {
   test("refuses records out of order as a bug of the caller", () => {
     expect(() => encodeTwoskip([record("b", ""), record("a", "")])).toThrow(TypeError);
   });
+});
+
+test("the worked example in docs/formats/cyrus-databases.md is what is written and read", () => {
+  const page = readFileSync(new URL("../../../docs/formats/cyrus-databases.md", import.meta.url), "utf8");
+  const dump = /```twoskip-example\n([^`]*)```/.exec(page)?.[1]?.trim().split("\n") ?? [];
+  const parts = dump.flatMap((line, i) => {
+    if (line !== "*") return [Buffer.from(line.slice(4).replaceAll(" ", ""), "hex")];
+    const [from, to] = [dump[i - 1], dump[i + 1]].map((around) =>
+      Number.parseInt(around?.slice(0, 4) ?? "", 16),
+    );
+    return [Buffer.alloc((to as number) - (from as number) - 16)];
+  });
+  const file = encodeTwoskip([record("Nshared", "%(T e)"), record("Nuser\x1fanna", "%(T el)")]);
+  expect(file.toString("hex")).toBe(Buffer.concat(parts).toString("hex"));
+  expect(readTwoskip(Buffer.concat(parts)).recordCount).toBe(2);
 });
 
 describe("scanTwoskip()", () => {
