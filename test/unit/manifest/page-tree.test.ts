@@ -216,6 +216,20 @@ describe("the difference of two page trees", () => {
     );
   });
 
+  test("skips what both share, also when one has grown higher", async () => {
+    const pages = new MemoryPages();
+    const list = range(1000, 9000).map((n) => String(n) as ByteString);
+    const small = await write(words, pages, list.slice(0, 80));
+    const shared = pages.objects.size;
+    const large = await write(words, pages, list);
+    const own = pages.objects.size - shared;
+    expect(large.height).toBeGreaterThan(small.height);
+    pages.gets = 0;
+    expect(await collect(diffPageTrees(small, large, pages, words))).toHaveLength(7920);
+    expect(pages.gets).toBeLessThan(own + 10);
+    expect(shared).toBeGreaterThan(20);
+  });
+
   test("reads nothing when there is none", async () => {
     const pages = new MemoryPages();
     const tree = await write(messagePages, pages, range(1, 5000).map(cheapMessage));
