@@ -111,6 +111,22 @@ describe("a page tree", () => {
     expect(writer.pagesWritten).toBe(old.height);
   });
 
+  test("can be had of what was added so far, and goes on as if nothing had been", async () => {
+    await fc.assert(
+      fc.asyncProperty(wordLists, fc.nat(), async (list, seed) => {
+        const pages = new MemoryPages();
+        const upTo = seed % (list.length + 1);
+        const writer = new PageTreeWriter(words, pages);
+        for (const word of list.slice(0, upTo)) await writer.add(word);
+        const soFar = await writer.snapshot();
+        for (const word of list.slice(upTo)) await writer.add(word);
+        expect(soFar).toEqual(await write(words, pages, list.slice(0, upTo)));
+        expect(await writer.finish()).toEqual(await write(words, pages, list));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   test("refuses keys that do not ascend, and anything after its end", async () => {
     const writer = new PageTreeWriter(words, new MemoryPages());
     await writer.add("b" as ByteString);
