@@ -1,0 +1,113 @@
+/** Backups and checkpoints as files: names, sealed content. What is in them is the manifest's affair. */
+import { randomBytes } from "node:crypto";
+import type { Backend } from "../backend/backend.ts";
+import { ByteReader, toHex } from "../base/bytes.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { type RunRecord, readRun } from "./run-record.ts";
+import type { Sealer } from "./sealer.ts";
+
+export const BACKUPS_PREFIX = "backups/";
+export const CHECKPOINTS_PREFIX = "checkpoints/";
+/** A root is JSON of some KB; the list of users of a large site may make it some MB. */
+const ROOT_BYTES_MAX = 64 * 1024 * 1024;
+const TIMED_ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{8}$/;
+
+export interface BackupFile {
+  /** `20261121T030000Z-1a2b3c4d`. */
+  readonly id: string;
+  /** To the second. */
+  readonly timeMs: number;
+  readonly fileBytes: number;
+}
+
+export interface Checkpoint {
+  readonly run: string;
+  readonly server: string;
+  /** What `Run.checkpoint` was given. */
+  readonly bytes: Buffer;
+  /** undefined: the run's file has gone, only the checkpoint is left. */
+  readonly record: RunRecord | undefined;
+}
+
+/** For backups and runs. Ascends with time, to the second. */
+export function newTimedId(nowMs: number, random: (count: number) => Uint8Array = randomBytes): string {
+  const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d{3}/g, "");
+  return `${time}-${toHex(random(4))}`;
+}
+
+/** ms since the epoch; undefined for what is no such id. */
+export function timeOfId(id: string): number | undefined {
+  const match = TIMED_ID.exec(id);
+  if (match === null) return undefined;
+  const [year, month, day, hour, minute, second] = match.slice(1).map(Number) as number[];
+  const ms = Date.UTC(year as number, (month as number) - 1, day, hour, minute, second);
+  return newTimedId(ms).slice(0, 16) === id.slice(0, 16) ? ms : undefined;
+}
+
+export function backupName(id: string): string {
+  return BACKUPS_PREFIX + id;
+}
+
+export function checkpointName(run: string): string {
+  return CHECKPOINTS_PREFIX + run;
+}
+
+/** Oldest first. Reads names only. */
+export async function listBackups(backend: Backend): Promise<BackupFile[]> {
+  const backups: BackupFile[] = [];
+  for await (const { name, bytes } of backend.list(BACKUPS_PREFIX)) {
+    const id = name.slice(BACKUPS_PREFIX.length);
+    const timeMs = timeOfId(id);
+    if (timeMs !== undefined) backups.push({ id, timeMs, fileBytes: bytes });
+  }
+  return backups.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+/** @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
+export async function readBackup(backend: Backend, sealer: Sealer, id: string): Promise<Buffer> {
+  const name = backupName(id);
+  const sealed = timeOfId(id) === undefined ? undefined : await backend.read(name, ROOT_BYTES_MAX);
+  if (sealed === undefined) throw new CyrvaultError("BACKUP_NOT_FOUND", `no backup ${id}`);
+  return sealer.openNamed("backup", name, sealed);
+}
+
+/** Opened again before it is handed out: a root that does not open must not become a backup. */
+export function sealRoot(
+  sealer: Sealer,
+  purpose: "backup" | "checkpoint",
+  name: string,
+  bytes: Uint8Array,
+): Buffer {
+  if (bytes.length > ROOT_BYTES_MAX / 2)
+    throw new CyrvaultError("IO", `the manifest root is too large: ${bytes.length} bytes`);
+  const sealed = sealer.sealNamed(purpose, name, bytes);
+  if (!sealer.openNamed(purpose, name, sealed).equals(bytes))
+    throw new CyrvaultError("REPOSITORY_DAMAGED", `${name}: what was sealed does not open to the same`, {
+      hint: "nothing of it has been kept; test this machine's memory",
+    });
+  return sealed;
+}
+
+/** Oldest first. One that is damaged is left out: a checkpoint only saves work. */
+export async function readCheckpoints(backend: Backend, sealer: Sealer): Promise<Checkpoint[]> {
+  const runs: string[] = [];
+  for await (const { name } of backend.list(CHECKPOINTS_PREFIX)) {
+    const run = name.slice(CHECKPOINTS_PREFIX.length);
+    if (timeOfId(run) !== undefined) runs.push(run);
+  }
+  const checkpoints: Checkpoint[] = [];
+  for (const run of runs.sort()) {
+    const name = checkpointName(run);
+    const sealed = await backend.read(name, ROOT_BYTES_MAX);
+    if (sealed === undefined) continue;
+    try {
+      const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed), name);
+      const server = reader.text();
+      const bytes = reader.raw(reader.remaining);
+      checkpoints.push({ run, server, bytes, record: await readRun(backend, sealer, run) });
+    } catch (error) {
+      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
+    }
+  }
+  return checkpoints;
+}

@@ -1,0 +1,77 @@
+/** What deletion has done so far, as far as readers and writers must know. Format: docs/formats/repository.md. */
+import type { Backend } from "../backend/backend.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { RecordReader } from "./run-record.ts";
+import type { Sealer } from "./sealer.ts";
+
+export const GC_PREFIX = "gc/";
+const GC_BYTES_MAX = 256 * 1024 * 1024;
+const KINDS = ["mark", "unmark", "sweep", "fence"] as const;
+
+export type GcKind = (typeof KINDS)[number];
+
+export interface GcRecord {
+  /** From 1. */
+  readonly number: number;
+  readonly kind: GcKind;
+  readonly atMs: number;
+  /** Hex. */
+  readonly packs: readonly string[];
+  readonly runs: readonly string[];
+}
+
+export interface GcState {
+  /** 0: none. */
+  readonly newest: number;
+  /** Hex of packs that may be read, but count as absent for deduplication. */
+  readonly marked: ReadonlySet<string>;
+}
+
+export function gcName(number: number): string {
+  return `${GC_PREFIX}${String(number).padStart(8, "0")}`;
+}
+
+/** @throws {CyrvaultError} `NAME_EXISTS`: somebody else has written this number. */
+export async function createGcRecord(backend: Backend, sealer: Sealer, record: GcRecord): Promise<void> {
+  const name = gcName(record.number);
+  const json = Buffer.from(JSON.stringify({ format: 0, ...record }), "utf8");
+  await backend.create(name, sealer.sealNamed("gc", name, json));
+}
+
+/** The records with numbers above `after`, ascending. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
+export async function* readGcRecords(backend: Backend, sealer: Sealer, after = 0): AsyncGenerator<GcRecord> {
+  const numbers: number[] = [];
+  for await (const { name } of backend.list(GC_PREFIX)) {
+    const match = /^gc\/([0-9]{8})$/.exec(name);
+    if (match !== null && Number(match[1]) > after) numbers.push(Number(match[1]));
+  }
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const name = gcName(number);
+    const sealed = await backend.read(name, GC_BYTES_MAX);
+    if (sealed === undefined) continue;
+    const record = new RecordReader(sealer.openNamed("gc", name, sealed), name);
+    const kind = KINDS.find((known) => known === record.text("kind"));
+    if (kind === undefined || record.count("number") !== number)
+      throw new CyrvaultError("REPOSITORY_DAMAGED", `${name}: not a record of deletion`);
+    yield {
+      number,
+      kind,
+      atMs: record.count("atMs"),
+      packs: record.texts("packs", /^[0-9a-f]{64}$/),
+      runs: record.texts("runs", /^[0-9A-Za-z-]+$/),
+    };
+  }
+}
+
+export async function readGcState(backend: Backend, sealer: Sealer): Promise<GcState> {
+  const marked = new Set<string>();
+  let newest = 0;
+  for await (const { number, kind, packs } of readGcRecords(backend, sealer)) {
+    newest = number;
+    for (const pack of packs) {
+      if (kind === "mark") marked.add(pack);
+      else if (kind === "unmark" || kind === "sweep") marked.delete(pack);
+    }
+  }
+  return { newest, marked };
+}

@@ -1,0 +1,94 @@
+/** cyrvault.json. Format: docs/formats/repository.md. */
+import { toHex } from "../base/bytes.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { BLOCK_BYTES_TARGET, PACK_BYTES_TARGET } from "./pack-types.ts";
+import type { Sealer } from "./sealer.ts";
+
+export const CONFIG_NAME = "cyrvault.json";
+export const CONFIG_BYTES_MAX = 65_536;
+export const REPOSITORY_ID_BYTES = 16;
+const FORMAT = "cyrvault repository";
+const VERSION = 0;
+const MAC_PURPOSE = "repository";
+
+export interface RepositoryConfig {
+  /** Hex. */
+  readonly id: string;
+  readonly created: string;
+  readonly encrypted: boolean;
+  /** What writers aim at: names to integers. A reader needs none of them. */
+  readonly parameters: Readonly<Record<string, number>>;
+  readonly mac: string;
+}
+
+export const DEFAULT_PARAMETERS: Readonly<Record<string, number>> = {
+  blockBytes: BLOCK_BYTES_TARGET,
+  packBytes: PACK_BYTES_TARGET,
+};
+
+/** @param sealer - makes the MAC. */
+export function encodeConfig(config: Omit<RepositoryConfig, "mac">, sealer: Sealer): Buffer {
+  const mac = toHex(sealer.mac(MAC_PURPOSE, print({ ...config, mac: "" })));
+  return print({ ...config, mac });
+}
+
+/**
+ * What can be checked without a key.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED`; `REPOSITORY_VERSION`.
+ */
+export function decodeConfig(bytes: Buffer): RepositoryConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString("utf8"));
+  } catch (cause) {
+    throw damaged("not JSON", cause);
+  }
+  const fields = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  if (fields["format"] !== FORMAT) throw damaged("not the file of a cyrvault repository");
+  if (fields["version"] !== VERSION)
+    throw new CyrvaultError(
+      "REPOSITORY_VERSION",
+      `the repository has format version ${String(fields["version"])}, this cyrvault knows ${VERSION}`,
+      { hint: "use the version of cyrvault that made it, or a newer one" },
+    );
+  const { id, created, objectIds, sealing, parameters, mac } = fields;
+  const encrypted = sealing === "aes-256-gcm" && objectIds === "hmac-sha-256";
+  if (!encrypted && !(sealing === "none" && objectIds === "sha-256"))
+    throw damaged("an unknown combination of objectIds and sealing");
+  if (typeof id !== "string" || !/^[0-9a-f]{32}$/.test(id) || typeof created !== "string")
+    throw damaged("a field is lacking");
+  if (typeof mac !== "string" || !/^[0-9a-f]{64}$/.test(mac)) throw damaged("no MAC");
+  if (!isParameters(parameters)) throw damaged("parameters are names and integers");
+  const config = { id, created, encrypted, parameters, mac };
+  if (!print(config).equals(bytes)) throw damaged("not as it was written");
+  return config;
+}
+
+/** Whether this is the key, or without a key the checksum, that the file was made with. */
+export function isConfigOf(config: RepositoryConfig, sealer: Sealer): boolean {
+  return sealer.isMac(MAC_PURPOSE, print({ ...config, mac: "" }), Buffer.from(config.mac, "hex"));
+}
+
+function print(config: RepositoryConfig): Buffer {
+  const { id, created, encrypted, parameters, mac } = config;
+  const fields = {
+    format: FORMAT,
+    version: VERSION,
+    id,
+    created,
+    objectIds: encrypted ? "hmac-sha-256" : "sha-256",
+    sealing: encrypted ? "aes-256-gcm" : "none",
+    parameters,
+    mac,
+  };
+  return Buffer.from(`${JSON.stringify(fields, null, 2)}\n`, "utf8");
+}
+
+function isParameters(value: unknown): value is Record<string, number> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0);
+}
+
+function damaged(why: string, cause?: unknown): CyrvaultError {
+  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: ${why}`, { cause });
+}

@@ -1,0 +1,320 @@
+/** A repository as a whole: made, opened, read from, written to by runs. Format: docs/formats/repository.md. */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { Backend } from "../backend/backend.ts";
+import { toHex } from "../base/bytes.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { type Logger, silentLogger } from "../base/log.ts";
+import {
+  BACKUPS_PREFIX,
+  type BackupFile,
+  type Checkpoint,
+  listBackups,
+  readBackup,
+  readCheckpoints,
+  timeOfId,
+} from "./backup-files.ts";
+import { newKeySet, sealContextOf } from "./key-set.ts";
+import {
+  KEY_FILE_BYTES_MAX,
+  KEYS_PREFIX,
+  type KeyFile,
+  makeKeyFile,
+  openKeyFiles,
+  type ScryptCost,
+} from "./keys.ts";
+import { Lookup } from "./lookup.ts";
+import type { AssembleMessage } from "./object.ts";
+import { ObjectIndex } from "./object-index.ts";
+import { ObjectReader, type ObjectReaderOptions } from "./object-reader.ts";
+import { PACKS_PREFIX } from "./pack-types.ts";
+import {
+  CONFIG_BYTES_MAX,
+  CONFIG_NAME,
+  DEFAULT_PARAMETERS,
+  decodeConfig,
+  encodeConfig,
+  isConfigOf,
+  REPOSITORY_ID_BYTES,
+  type RepositoryConfig,
+} from "./repository-config.ts";
+import { Run, type RunOptions } from "./run.ts";
+import { RUNS_PREFIX, type RunRecord, readRun } from "./run-record.ts";
+import { type SealContext, UNENCRYPTED } from "./seal-context.ts";
+import { Sealer } from "./sealer.ts";
+import { storeSelfTest } from "./store-self-test.ts";
+
+const PAGE_CACHE_BYTES = 16 * 1024 * 1024;
+
+export type InitOptions = (
+  | { readonly password: string | Uint8Array; readonly scrypt?: ScryptCost }
+  | { readonly noEncryption: true }
+) & {
+  readonly clock?: Clock;
+  readonly random?: (count: number) => Uint8Array;
+};
+
+export interface OpenOptions {
+  readonly password?: string | Uint8Array | undefined;
+  readonly assemble: AssembleMessage;
+  /** Where the object index of a repository without a local directory may lie. */
+  readonly cacheDirectory?: string | undefined;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  readonly reader?: ObjectReaderOptions;
+}
+
+/**
+ * Makes a repository where there is none. It exists when this resolves, and not before: what a failure leaves behind
+ * does not count and is in nobody's way.
+ * @throws {CyrvaultError} `REPOSITORY_EXISTS`.
+ */
+export async function initRepository(
+  backend: Backend,
+  options: InitOptions,
+): Promise<{ readonly id: string; readonly encrypted: boolean }> {
+  storeSelfTest();
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? randomBytes;
+  await refuseExisting(backend);
+  const id = toHex(random(REPOSITORY_ID_BYTES));
+  const created = new Date(clock.nowMs()).toISOString();
+  let context: SealContext = UNENCRYPTED;
+  let keyFile: KeyFile | undefined;
+  if ("password" in options) {
+    const keySet = newKeySet(random);
+    const { scrypt } = options;
+    keyFile = await makeKeyFile(keySet, options.password, {
+      createdMs: clock.nowMs(),
+      random,
+      ...(scrypt !== undefined && { cost: scrypt }),
+    });
+    context = sealContextOf(keySet);
+    await backend.create(keyFile.name, keyFile.bytes);
+  }
+  const { encrypted } = context;
+  const config = encodeConfig(
+    { id, created, encrypted, parameters: DEFAULT_PARAMETERS },
+    new Sealer(context),
+  );
+  try {
+    await backend.create(CONFIG_NAME, config);
+  } catch (error) {
+    if (!isCyrvaultError(error, "NAME_EXISTS")) throw error;
+    if (keyFile !== undefined) await backend.remove(keyFile.name);
+    throw exists(backend);
+  }
+  return { id, encrypted };
+}
+
+/**
+ * Reads and checks what the repository is. Looks for packs only when an object is asked for.
+ * @throws {CyrvaultError} `REPOSITORY_NOT_FOUND`, `REPOSITORY_VERSION`, `REPOSITORY_DAMAGED`, `PASSWORD_NEEDED`,
+ *   `PASSWORD_WRONG`, `PASSWORD_UNUSED`.
+ */
+export async function openRepository(backend: Backend, options: OpenOptions): Promise<Repository> {
+  storeSelfTest();
+  const bytes = await backend.read(CONFIG_NAME, CONFIG_BYTES_MAX);
+  if (bytes === undefined)
+    throw new CyrvaultError("REPOSITORY_NOT_FOUND", `no repository in ${backend.properties.description}`, {
+      hint: "cyrvault init makes one",
+    });
+  const config = decodeConfig(bytes);
+  const context = await unlock(backend, config, options.password);
+  return new Repository(backend, config, context, options);
+}
+
+export class Repository {
+  /** Hex. */
+  readonly id: string;
+  readonly encrypted: boolean;
+  readonly config: RepositoryConfig;
+  /** Belongs to whoever opened the repository. */
+  readonly backend: Backend;
+  readonly sealer: Sealer;
+  readonly objects: ObjectReader;
+  readonly lookup: Lookup;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #indexDirectory: string | undefined;
+  readonly #runs = new Set<Run>();
+  #indexUsers = 0;
+
+  constructor(backend: Backend, config: RepositoryConfig, context: SealContext, options: OpenOptions) {
+    const { assemble, cacheDirectory, reader } = options;
+    this.backend = backend;
+    this.config = config;
+    this.id = config.id;
+    this.encrypted = config.encrypted;
+    this.sealer = new Sealer(context);
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log ?? silentLogger;
+    this.lookup = new Lookup({
+      backend,
+      sealer: this.sealer,
+      log: this.#log,
+      pageBytesMax: PAGE_CACHE_BYTES,
+    });
+    this.objects = new ObjectReader(
+      { backend, context, lookup: this.lookup, assemble, clock: this.#clock },
+      reader,
+    );
+    const { localDirectory } = backend.properties;
+    if (localDirectory !== undefined) this.#indexDirectory = join(localDirectory, "index");
+    else if (cacheDirectory !== undefined) this.#indexDirectory = join(cacheDirectory, this.id, "index");
+  }
+
+  /** For workers that build packs. */
+  get seal(): SealContext {
+    return this.sealer.context;
+  }
+
+  /** Oldest first. */
+  listBackups(): Promise<BackupFile[]> {
+    this.lookup.markStale();
+    return listBackups(this.backend);
+  }
+
+  /** The root as it was given to the commit. @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
+  readBackup(id: string): Promise<Buffer> {
+    this.lookup.markStale();
+    return readBackup(this.backend, this.sealer, id);
+  }
+
+  /** Roots of the checkpoints that there are, of all servers, oldest run first. */
+  async readCheckpoints(): Promise<Buffer[]> {
+    return (await this.listCheckpoints()).map(({ bytes }) => bytes);
+  }
+
+  listCheckpoints(): Promise<Checkpoint[]> {
+    this.lookup.markStale();
+    return readCheckpoints(this.backend, this.sealer);
+  }
+
+  /** Of all servers, oldest first. */
+  async listRuns(): Promise<RunRecord[]> {
+    const ids: string[] = [];
+    for await (const { name } of this.backend.list(RUNS_PREFIX)) {
+      const id = name.slice(RUNS_PREFIX.length);
+      if (timeOfId(id) !== undefined) ids.push(id);
+    }
+    const runs: RunRecord[] = [];
+    for (const id of ids.sort()) {
+      const run = await readRun(this.backend, this.sealer, id);
+      if (run !== undefined) runs.push(run);
+    }
+    return runs;
+  }
+
+  async startRun(options: RunOptions): Promise<Run> {
+    const run = await Run.start(
+      {
+        backend: this.backend,
+        sealer: this.sealer,
+        lookup: this.lookup,
+        clock: this.#clock,
+        log: this.#log,
+        acquireIndex: () => this.acquireIndex(),
+        releaseIndex: () => this.releaseIndex(),
+      },
+      options,
+    );
+    this.#runs.add(run);
+    return run;
+  }
+
+  /** Opens the object index for this process, unless it is open; where it cannot be had, nothing happens. Pairs with `releaseIndex`. */
+  async acquireIndex(onProgress?: (objects: number) => void): Promise<void> {
+    if (this.#indexUsers++ > 0 || this.#indexDirectory === undefined) return;
+    const index = await ObjectIndex.open(this.#indexDirectory, this.id, this.#log);
+    if (index === undefined) return;
+    try {
+      await this.lookup.attachIndex(index, onProgress);
+    } catch (error) {
+      await index.close();
+      if (!isCyrvaultError(error, "IO")) throw error;
+      this.#log.warning("the object index failed: segments are used", { reason: error.message });
+    }
+  }
+
+  async releaseIndex(): Promise<void> {
+    if (--this.#indexUsers === 0) await this.lookup.detachIndex();
+  }
+
+  /** Where the object index lies, if it has a place. */
+  get indexDirectory(): string | undefined {
+    return this.#indexDirectory;
+  }
+
+  /** Ends runs that are under way without a backup. The backend stays open. */
+  async close(): Promise<void> {
+    for (const run of this.#runs) await run.abort();
+    this.#runs.clear();
+    await this.lookup.detachIndex();
+    this.objects.clear();
+  }
+}
+
+async function refuseExisting(backend: Backend): Promise<void> {
+  if ((await backend.size(CONFIG_NAME)) !== undefined) throw exists(backend);
+  for (const prefix of [BACKUPS_PREFIX, PACKS_PREFIX])
+    for await (const { name } of backend.list(prefix))
+      throw new CyrvaultError(
+        "REPOSITORY_EXISTS",
+        `${backend.properties.description} has ${name} and no ${CONFIG_NAME}: it seems to be a repository that lost it`,
+        { hint: `put ${CONFIG_NAME} back from a copy, or choose another place` },
+      );
+}
+
+function exists(backend: Backend): CyrvaultError {
+  return new CyrvaultError(
+    "REPOSITORY_EXISTS",
+    `there is a repository in ${backend.properties.description} already`,
+  );
+}
+
+async function unlock(
+  backend: Backend,
+  config: RepositoryConfig,
+  password: string | Uint8Array | undefined,
+): Promise<SealContext> {
+  if (!config.encrypted) {
+    if (!isConfigOf(config, new Sealer(UNENCRYPTED))) throw wrongMac();
+    if (password !== undefined)
+      throw new CyrvaultError(
+        "PASSWORD_UNUSED",
+        "a password was given, but the repository is not encrypted",
+        {
+          hint: "if it should be: somebody may have put another repository in its place",
+        },
+      );
+    return UNENCRYPTED;
+  }
+  if (password === undefined)
+    throw new CyrvaultError("PASSWORD_NEEDED", "the repository is encrypted: it needs a password");
+  let files: KeyFile[] = [];
+  for await (const { name } of backend.list(KEYS_PREFIX)) {
+    const bytes = await backend.read(name, KEY_FILE_BYTES_MAX);
+    if (bytes !== undefined) files.push({ name, bytes });
+  }
+  let hasOpened = false;
+  while (files.length > 0 || !hasOpened) {
+    try {
+      const { keySet, name } = await openKeyFiles(files, password);
+      const context = sealContextOf(keySet);
+      if (isConfigOf(config, new Sealer(context))) return context;
+      // Left over from an init that broke off: the same password, other keys.
+      hasOpened = true;
+      files = files.filter((file) => file.name !== name);
+    } catch (error) {
+      if (!hasOpened || !isCyrvaultError(error, "PASSWORD_WRONG")) throw error;
+      break;
+    }
+  }
+  throw wrongMac();
+}
+
+function wrongMac(): CyrvaultError {
+  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: it has been changed since it was made`);
+}
