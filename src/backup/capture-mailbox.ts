@@ -28,15 +28,15 @@ import { MessageCapture } from "./capture-messages.ts";
 import { Cursor } from "./cursor.ts";
 import type { FindingSink } from "./finding-sink.ts";
 import { type IndexColumns, readIndexColumns } from "./index-columns.ts";
-import type { MailboxTask } from "./mailbox-join.ts";
-import type { MailboxPlace, PlaceDirectory } from "./mailbox-places.ts";
+import type { PlacedTask } from "./mailbox-join.ts";
+import type { PlaceDirectory } from "./mailbox-places.ts";
 import { type DirectoryContent, planMessages } from "./message-plan.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
 import type { Keep } from "./survey.ts";
 
 export interface MailboxCaptureContext {
   readonly sink: PageSink;
-  readonly source: PageSource & { stream(id: ObjectId): AsyncIterable<Uint8Array> };
+  readonly source: PageSource & { stream(kind: "message", id: ObjectId): AsyncIterable<Uint8Array> };
   readonly files: FileCapture;
   readonly pipeline: MessagePipeline;
   readonly findings: FindingSink;
@@ -57,7 +57,7 @@ interface DirectoryNow extends PlaceDirectory {
 
 export async function captureMailbox(
   context: MailboxCaptureContext,
-  task: MailboxTask & { readonly place: MailboxPlace },
+  task: PlacedTask,
   before: MailboxEntry | undefined,
 ): Promise<MailboxEntry> {
   return await new MailboxCapture(context, task, before).run();
@@ -65,17 +65,13 @@ export async function captureMailbox(
 
 class MailboxCapture {
   readonly #context: MailboxCaptureContext;
-  readonly #task: MailboxTask & { readonly place: MailboxPlace };
+  readonly #task: PlacedTask;
   readonly #before: MailboxEntry | undefined;
   readonly #directories: readonly DirectoryNow[];
   #openFindings = 0;
   #headerBytes: Buffer | undefined;
 
-  constructor(
-    context: MailboxCaptureContext,
-    task: MailboxTask & { readonly place: MailboxPlace },
-    before: MailboxEntry | undefined,
-  ) {
+  constructor(context: MailboxCaptureContext, task: PlacedTask, before: MailboxEntry | undefined) {
     this.#context = context;
     this.#task = task;
     this.#before = before;
@@ -335,7 +331,7 @@ class MailboxCapture {
   async #matchesGuid(id: ObjectId, guid: Uint8Array): Promise<boolean> {
     try {
       const hash = createHash("sha1");
-      for await (const bytes of this.#context.source.stream(id)) hash.update(bytes);
+      for await (const bytes of this.#context.source.stream("message", id)) hash.update(bytes);
       return equalBytes(hash.digest(), guid);
     } catch (error) {
       if (isCyrvaultError(error, "OBJECT_MISSING") || isCyrvaultError(error, "REPOSITORY_DAMAGED"))

@@ -66,7 +66,10 @@ export class IndexColumnsBuilder {
   /** @throws {CyrvaultError} `CYRUS_BAD_FORMAT`, `CYRUS_BAD_CHECKSUM` of the header. */
   push(bytes: Buffer): void {
     this.#fileBytes += bytes.length;
-    if (this.#header !== undefined) return this.#records(bytes);
+    if (this.#header !== undefined) {
+      this.#records(bytes);
+      return;
+    }
     this.#head = Buffer.concat([this.#head, bytes]);
     if (this.#head.length >= MAX_HEADER_BYTES) this.#begin();
   }

@@ -38,6 +38,9 @@ export interface MailboxTask {
   readonly place: MailboxPlace | undefined;
 }
 
+/** A mailbox with a directory here. */
+export type PlacedTask = MailboxTask & { readonly place: MailboxPlace };
+
 export interface JoinInput {
   readonly listed: Iterable<ListedMailbox>;
   readonly places: MailboxPlaces;
@@ -50,14 +53,14 @@ export interface JoinInput {
 
 export interface JoinResult {
   /** Ascending by name; each has a place. */
-  readonly tasks: (MailboxTask & { readonly place: MailboxPlace })[];
+  readonly tasks: PlacedTask[];
   readonly remote: number;
 }
 
 export function joinMailboxes(input: JoinInput): JoinResult {
   const { places, findings, listPath } = input;
   const claimed = new Set<MailboxPlace>();
-  const tasks = new Map<ByteString, MailboxTask & { readonly place: MailboxPlace }>();
+  const tasks = new Map<ByteString, PlacedTask>();
   const lost: ListedMailbox[] = [];
   const owners = new Map<ByteString, ByteString>();
   let remote = 0;

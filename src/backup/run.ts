@@ -7,10 +7,8 @@ import { hostname } from "node:os";
 import { fromText, toText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Progress } from "../base/progress.ts";
-import type { PathRules } from "../cyrus/mailbox-path.ts";
 import { newBackupId } from "../manifest/backup-id.ts";
 import { storeContent } from "../manifest/content.ts";
-import { filePages } from "../manifest/file-page.ts";
 import type { Finding } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
@@ -25,22 +23,22 @@ import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
 import { FileCapture } from "./capture-file.ts";
+import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
-import { Cursor } from "./cursor.ts";
 import { Decisions } from "./decisions.ts";
-import { BufferedFindings } from "./finding-sink.ts";
-import { joinMailboxes } from "./mailbox-join.ts";
-import { MailboxPlaces } from "./mailbox-places.ts";
+import { joinServerMailboxes } from "./join-server.ts";
+import { MailboxHistory } from "./mailbox-history.ts";
+import type { PlacedTask } from "./mailbox-join.ts";
+import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
 import { OwnerNames } from "./owners.ts";
 import { findParents, type Parents } from "./parents.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
-import { MailboxProcessor, type PlacedTask } from "./process-mailboxes.ts";
+import { processMailboxes } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList } from "./read-mailbox-list.ts";
-import { readPlaceHeader } from "./read-place-header.ts";
-import { RootDiscovered, Survey } from "./survey.ts";
 import { captureSurveyedFiles, type SurveyedFiles } from "./survey-files.ts";
+import { surveyServer } from "./survey-server.ts";
 
 export interface BackupContext {
   readonly repository: Repository;
@@ -140,7 +138,13 @@ class BackupRun {
       this.#findings.add(code, severity, path, message);
     const list = this.#openList();
     const surveyed = await this.#survey();
-    const { kept, excluded } = this.#join(list, surveyed);
+    const { kept, excluded } = joinServerMailboxes(
+      server,
+      list,
+      surveyed.places,
+      this.#decisions,
+      this.#findings,
+    );
     const mailboxList = await this.#storeTextList(list);
 
     const workers = startWorkers(
@@ -180,70 +184,32 @@ class BackupRun {
     return openMailboxList(this.#given.view, path, this.#findings);
   }
 
-  /** A symlink that leads out of the known roots adds one, and the walk begins again with it. */
   async #survey(): Promise<Surveyed> {
-    const { clock, progress } = this.#context;
+    const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
     progress.beginPhase("looking", clock.monotonicMs());
-    let roots = server.roots;
-    for (;;) {
-      const findings = new BufferedFindings();
-      const places = new MailboxPlaces();
-      const tree = (parents.checkpoint ?? parents.backup)?.files ?? EMPTY_TREE;
-      const parentFiles = new Cursor(
-        readPageTree(tree, this.#context.repository.objects, filePages),
-        filePages.key,
-      );
-      const survey = new Survey({
-        view,
-        roots,
-        parentFiles,
-        places,
-        findings,
-        decide: (root, relative) => this.#decisions.decide(root, relative),
-      });
-      try {
-        const captured = await captureSurveyedFiles(survey.items(), {
-          sink: run.writer,
-          files: this.#files,
-          owners: this.#owners,
-          isRacy: this.#isRacy,
-          onItem: () => {
-            this.#context.signal?.throwIfAborted();
-            progress.add({ items: 1 }, clock.monotonicMs());
-          },
-        });
-        findings.replayInto(this.#findings);
-        const { directories: total, directoriesListed: listed } = survey.counts;
-        return { ...captured, roots, places, directories: { total, listed } };
-      } catch (error) {
-        if (!(error instanceof RootDiscovered)) throw error;
-        roots = [...roots, error.root];
-      } finally {
-        await parentFiles.close();
-      }
-    }
-  }
-
-  #join(list: MailboxList | undefined, { places }: Surveyed): { kept: PlacedTask[]; excluded: PlacedTask[] } {
-    const { layout, configPath } = this.#given.server;
-    const rules: PathRules = {
-      hashImapSpool: layout.hashImapSpool,
-      fullDirHash: layout.fullDirHash,
-      virtualDomains: layout.virtDomains !== "off",
+    const before = (parents.checkpoint ?? parents.backup)?.files ?? EMPTY_TREE;
+    const input = {
+      view,
+      roots: server.roots,
+      before,
+      source: repository.objects,
+      decisions: this.#decisions,
     };
-    const { tasks } = joinMailboxes({
-      listed: list?.listed() ?? [],
-      places,
-      rules,
-      findings: list === undefined ? new BufferedFindings() : this.#findings,
-      listPath: list?.path ?? configPath,
-      readHeader: readPlaceHeader,
-    });
-    const kept: PlacedTask[] = [];
-    const excluded: PlacedTask[] = [];
-    for (const task of tasks) (this.#decisions.isExcluded(task.name) ? excluded : kept).push(task);
-    return { kept, excluded };
+    const { result, findings, ...surveyed } = await surveyServer(input, (items) =>
+      captureSurveyedFiles(items, {
+        sink: run.writer,
+        files: this.#files,
+        owners: this.#owners,
+        isRacy: this.#isRacy,
+        onItem: () => {
+          signal?.throwIfAborted();
+          progress.add({ items: 1 }, clock.monotonicMs());
+        },
+      }),
+    );
+    findings.replayInto(this.#findings);
+    return { ...surveyed, ...result };
   }
 
   async #storeTextList(list: MailboxList | undefined): Promise<Content | undefined> {
@@ -263,21 +229,18 @@ class BackupRun {
     const { clock, progress, repository, signal } = this.#context;
     const { run, parents } = this.#given;
     progress.beginPhase("mailboxes", clock.monotonicMs(), { items: tasks.length, bytes: 0 });
-    const processor = new MailboxProcessor(
-      {
-        sink: run.writer,
-        source: repository.objects,
-        files: this.#files,
-        pipeline,
-        findings: this.#findings,
-        isRacy: this.#isRacy,
-        keepFile: (name) => this.#decisions.keepFile(name),
-        rules: this.#decisions.rules,
-        scrub: (name) => this.#decisions.scrub(name),
-      },
-      repository.objects,
-      parents,
-    );
+    const history = await MailboxHistory.open(repository.objects, parents, tasks);
+    const capture: MailboxCaptureContext = {
+      sink: run.writer,
+      source: repository.objects,
+      files: this.#files,
+      pipeline,
+      findings: this.#findings,
+      isRacy: this.#isRacy,
+      keepFile: (name) => this.#decisions.keepFile(name),
+      rules: this.#decisions.rules,
+      scrub: (name) => this.#decisions.scrub(name),
+    };
     const writer = new PageTreeWriter<MailboxEntry, MailboxEntry["name"]>(mailboxPages, run.writer);
     const processed: Processed = {
       tree: EMPTY_TREE,
@@ -293,7 +256,7 @@ class BackupRun {
       unchangedNames: new Set(),
     };
     let bytesBefore = 0;
-    for await (const { entry, state } of processor.process(tasks, parents)) {
+    for await (const { entry, state } of processMailboxes(tasks, history, capture)) {
       signal?.throwIfAborted();
       await writer.add(entry);
       processed.total++;
@@ -311,8 +274,8 @@ class BackupRun {
       bytesBefore = pipeline.counts.bytesRead;
       if (this.#checkpointIsDue(pipeline)) await this.#checkpoint(pipeline, writer, surveyed, processed);
     }
-    await processor.close();
-    return { ...processed, gone: processor.goneCount, tree: await writer.finish() };
+    await history.close();
+    return { ...processed, gone: history.goneCount, tree: await writer.finish() };
   }
 
   #checkpointIsDue(pipeline: MessagePipeline): boolean {

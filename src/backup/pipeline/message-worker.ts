@@ -109,9 +109,9 @@ export class MessageWorker {
       if (message === undefined) continue;
       const split = message.split;
       assert(split !== undefined, "storeParts before store");
-      if (split.parts !== undefined)
-        split.parts.forEach((bytes, i) => storePart(split.partIds[i] as ObjectId, bytes));
-      else {
+      if (split.parts !== undefined) {
+        for (const [i, bytes] of split.parts.entries()) storePart(split.partIds[i] as ObjectId, bytes);
+      } else {
         this.#storeLargeParts(message, split.partIds, storePart);
         large.push(message.id);
       }

@@ -1,0 +1,36 @@
+/** The join for a whole server, with the mailboxes that were asked to be left out set apart. */
+import type { PathRules } from "../cyrus/mailbox-path.ts";
+import type { ServerDescription } from "../source/server.ts";
+import type { Decisions } from "./decisions.ts";
+import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
+import { joinMailboxes, type PlacedTask } from "./mailbox-join.ts";
+import type { MailboxPlaces } from "./mailbox-places.ts";
+import type { MailboxList } from "./read-mailbox-list.ts";
+import { readPlaceHeader } from "./read-place-header.ts";
+
+export function joinServerMailboxes(
+  { layout, configPath }: ServerDescription,
+  list: MailboxList | undefined,
+  places: MailboxPlaces,
+  decisions: Decisions,
+  findings: FindingSink,
+): { kept: PlacedTask[]; excluded: PlacedTask[] } {
+  const rules: PathRules = {
+    hashImapSpool: layout.hashImapSpool,
+    fullDirHash: layout.fullDirHash,
+    virtualDomains: layout.virtDomains !== "off",
+  };
+  const { tasks } = joinMailboxes({
+    listed: list?.listed() ?? [],
+    places,
+    rules,
+    // Without a list every directory would be an unlisted one: that the list is missing has been said.
+    findings: list === undefined ? new BufferedFindings() : findings,
+    listPath: list?.path ?? configPath,
+    readHeader: readPlaceHeader,
+  });
+  const kept: PlacedTask[] = [];
+  const excluded: PlacedTask[] = [];
+  for (const task of tasks) (decisions.isExcluded(task.name) ? excluded : kept).push(task);
+  return { kept, excluded };
+}

@@ -1,0 +1,52 @@
+/** The survey of all roots, begun again whenever a symlink adds a root that nobody had named. */
+import { filePages } from "../manifest/file-page.ts";
+import type { PageTree } from "../manifest/model.ts";
+import type { PageSource } from "../manifest/pages-io.ts";
+import { readPageTree } from "../manifest/read-page-tree.ts";
+import type { ServerRoot } from "../source/roots.ts";
+import type { SourceView } from "../source/view.ts";
+import { Cursor } from "./cursor.ts";
+import type { Decisions } from "./decisions.ts";
+import { BufferedFindings } from "./finding-sink.ts";
+import { MailboxPlaces } from "./mailbox-places.ts";
+import { RootDiscovered, Survey, type SurveyItem } from "./survey.ts";
+
+export interface SurveyResult<T> {
+  readonly result: T;
+  readonly roots: readonly ServerRoot[];
+  readonly places: MailboxPlaces;
+  readonly findings: BufferedFindings;
+  readonly directories: { readonly total: number; readonly listed: number };
+}
+
+/** @param consume - is called again from the beginning when a root was added. */
+export async function surveyServer<T>(
+  input: {
+    readonly view: SourceView;
+    readonly roots: readonly ServerRoot[];
+    /** The parent's file tree. */
+    readonly before: PageTree;
+    readonly source: PageSource;
+    readonly decisions: Decisions;
+  },
+  consume: (items: AsyncIterable<SurveyItem>) => Promise<T>,
+): Promise<SurveyResult<T>> {
+  let { roots } = input;
+  for (;;) {
+    const findings = new BufferedFindings();
+    const places = new MailboxPlaces();
+    const parentFiles = new Cursor(readPageTree(input.before, input.source, filePages), filePages.key);
+    const decide = input.decisions.decide.bind(input.decisions);
+    const survey = new Survey({ view: input.view, roots, parentFiles, places, findings, decide });
+    try {
+      const result = await consume(survey.items());
+      const { directories: total, directoriesListed: listed } = survey.counts;
+      return { result, roots, places, findings, directories: { total, listed } };
+    } catch (error) {
+      if (!(error instanceof RootDiscovered)) throw error;
+      roots = [...roots, error.root];
+    } finally {
+      await parentFiles.close();
+    }
+  }
+}
