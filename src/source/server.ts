@@ -103,7 +103,9 @@ export function describeServer(input: ServerInput): ServerDescription {
     const { path } = layout.databases[name];
     if (path !== undefined && classifyByOption(pathOption).fileClass !== "disposable") roots.addFile(path);
   }
-  if (layout.quotaDirectory !== undefined) roots.add("config", "", layout.quotaDirectory);
+  const { quotaDirectory } = layout;
+  if (quotaDirectory !== undefined && !isWithin(quotaDirectory, layout.configDirectory))
+    roots.add("config", "", quotaDirectory);
   for (const { path } of conf.files) roots.addConfigFile(path);
   for (const path of siteFiles(configPath, conf)) roots.addFile(path);
   for (const path of input.includes) roots.require("include", "", path, `--include ${toText(path)}`);

@@ -28,7 +28,9 @@ interface Lane {
 
 export class MessagePipeline {
   readonly #writer: RunWriter;
-  readonly #lanes: Lane[];
+  readonly #start: () => readonly MessageWorkerPort[];
+  /** Empty until there is something to do: a thread costs some 100 ms to start. */
+  #lanes: Lane[] = [];
   readonly #packs = new Map<string, { readonly sink: Promise<PackSink>; tail: Promise<void> }>();
   readonly #waiting: (() => void)[] = [];
   readonly #large: ObjectId[] = [];
@@ -37,11 +39,10 @@ export class MessagePipeline {
   #paused = false;
   #whenIdle: (() => void) | undefined;
 
-  /** Owns the workers: `close` ends them. */
-  constructor(writer: RunWriter, workers: readonly MessageWorkerPort[]) {
-    assert(workers.length > 0, "a pipeline without workers");
+  /** @param start - makes the workers, at least one; `close` ends them. Called when the first batch comes. */
+  constructor(writer: RunWriter, start: () => readonly MessageWorkerPort[]) {
     this.#writer = writer;
-    this.#lanes = workers.map((worker) => ({ worker, busy: 0 }));
+    this.#start = start;
   }
 
   /** Messages too large to be compared while they were split: read them back before the commit. */
@@ -122,6 +123,7 @@ export class MessagePipeline {
   }
 
   async #takeLane(): Promise<Lane> {
+    if (this.#lanes.length === 0) this.#lanes = this.#start().map((worker) => ({ worker, busy: 0 }));
     for (;;) {
       const lane = this.#lanes.reduce((least, one) => (one.busy < least.busy ? one : least));
       if (!this.#paused && lane.busy < BATCHES_PER_WORKER) {
