@@ -397,6 +397,7 @@ class BackupRun {
     root: ManifestRoot,
     { directories }: Surveyed,
     findings: FindingSummary,
+    rootBytes: number,
   ): Promise<BackupResult> {
     const shown: Finding[] = [];
     for await (const finding of readPageTree(findings.tree, this.#context.repository.objects, findingPages)) {
