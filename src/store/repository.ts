@@ -74,7 +74,7 @@ export async function initRepository(
   backend: Backend,
   options: InitOptions,
 ): Promise<{ readonly id: string; readonly encrypted: boolean }> {
-  storeSelfTest();
+  testOnce();
   const clock = options.clock ?? systemClock;
   const random = options.random ?? randomBytes;
   await refuseExisting(backend);
@@ -114,7 +114,7 @@ export async function initRepository(
  *   `PASSWORD_WRONG`, `PASSWORD_UNUSED`.
  */
 export async function openRepository(backend: Backend, options: OpenOptions): Promise<Repository> {
-  storeSelfTest();
+  testOnce();
   const bytes = await backend.read(CONFIG_NAME, CONFIG_BYTES_MAX);
   if (bytes === undefined)
     throw new CyrvaultError("REPOSITORY_NOT_FOUND", `no repository in ${backend.properties.description}`, {
@@ -254,6 +254,14 @@ export class Repository {
     await this.lookup.detachIndex();
     this.objects.clear();
   }
+}
+
+let hasBeenTested = false;
+
+/** Once in a process: it takes some 20 ms. */
+function testOnce(): void {
+  if (!hasBeenTested) storeSelfTest();
+  hasBeenTested = true;
 }
 
 async function refuseExisting(backend: Backend): Promise<void> {

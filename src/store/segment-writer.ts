@@ -93,7 +93,7 @@ export class SegmentWriter {
     this.#page.writeUIntBE(pack, at + PREFIX_BYTES, packBytes);
     this.#page.writeUIntBE(ordinal, at + PREFIX_BYTES + packBytes, ordinalBytes);
     assert(
-      at === 0 || this.#page.compare(this.#page, at - entryBytes, at, at, at + entryBytes) <= 0,
+      at === 0 || this.#page.compare(this.#page, at - entryBytes, at, at, at + entryBytes) >= 0,
       "entries of a segment ascend",
     );
     if (at === 0) this.#fences.push(fenceOf(this.#page));
