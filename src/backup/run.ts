@@ -17,7 +17,6 @@ import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
-import type { ServerRoot } from "../source/roots.ts";
 import { describeServer, type ServerDescription } from "../source/server.ts";
 import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
@@ -25,11 +24,11 @@ import type { Run } from "../store/run.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
+import { composeRoot, type Processed, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
 import type { PlacedTask } from "./mailbox-join.ts";
-import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
 import { OwnerNames } from "./owners.ts";
 import { findParents, type Parents } from "./parents.ts";
@@ -37,7 +36,7 @@ import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { processMailboxes } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList } from "./read-mailbox-list.ts";
-import { captureSurveyedFiles, type SurveyedFiles } from "./survey-files.ts";
+import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
 export interface BackupContext {
@@ -92,12 +91,6 @@ interface Given {
   readonly parents: Parents;
   readonly run: Run;
   readonly startedMs: number;
-}
-
-interface Surveyed extends SurveyedFiles {
-  readonly roots: readonly ServerRoot[];
-  readonly places: MailboxPlaces;
-  readonly directories: { readonly total: number; readonly listed: number };
 }
 
 class BackupRun {
@@ -323,74 +316,25 @@ class BackupRun {
     excluded: readonly PlacedTask[],
   ): ManifestRoot {
     const { view, server, name, parents, run, startedMs } = this.#given;
-    const { layout } = server;
-    const { users, groups } = this.#owners.resolve(view, parents.backup ?? { users: {}, groups: {} });
-    return {
-      format: 0,
+    return composeRoot({
       backup: this.#backup,
-      parent: parents.backup?.backup,
-      server: name,
-      host: hostname(),
+      parent: parents.backup,
+      serverName: name,
       startedMs,
       completedMs: this.#context.clock.nowMs(),
-      cutMs: startedMs,
-      view: { kind: "none", consistency: "as the administrator froze it" },
-      cyrus: {
-        version: undefined,
-        layout: {
-          config: toText(server.configPath),
-          hashImapSpool: String(layout.hashImapSpool),
-          fullDirHash: String(layout.fullDirHash),
-          virtDomains: layout.virtDomains,
-          unixHierarchySep: String(layout.unixHierarchySep),
-          altNamespace: String(layout.altNamespace),
-          deletedPrefix: toText(layout.deletedPrefix),
-          expungeMode: layout.expungeMode,
-          deleteMode: layout.deleteMode,
-        },
-      },
-      roots: surveyed.roots.map(({ kind, name, path }) => ({ kind, name: toText(name), path: toText(path) })),
-      selection: {
-        excludeMailboxes: this.#options.excludeMailboxes,
-        includes: this.#options.includes.map(toText),
-        withoutDerivable: this.#options.withoutDerivable,
-        withSearch: this.#options.withSearch,
-      },
-      leftOut: [
-        ...surveyed.leftOut,
-        ...excluded.map(({ name }) => ({
-          path: toText(name),
-          reason: "mailbox excluded (--exclude-mailbox)",
-          files: 0,
-          bytes: 0,
-        })),
-      ],
+      server,
+      options: this.#options,
       acceptRules: this.#context.acceptRules,
-      users,
-      groups,
-      mailboxes: processed.tree,
-      files: surveyed.tree,
-      findings: findings.tree,
+      owners: this.#owners.resolve(view, parents.backup ?? { users: {}, groups: {} }),
+      surveyed,
+      processed,
+      messages: pipeline.counts,
+      filesBytesRead: this.#files.counts.bytesRead,
+      stored: run.writer.stats,
+      findings,
       mailboxList,
-      counts: {
-        mailboxes: processed.total,
-        changed: processed.changed,
-        unchanged: processed.unchanged,
-        new: processed.new,
-        gone: processed.gone,
-        messages: processed.messages,
-        messagesNew: pipeline.counts.messagesNew,
-        messagesRead: pipeline.counts.messagesRead,
-        files: surveyed.files + processed.files,
-        findings: findings.counts,
-      },
-      bytes: {
-        source: processed.messageBytes + processed.fileBytes + surveyed.bytes,
-        read: pipeline.counts.bytesRead + this.#files.counts.bytesRead,
-        added: run.writer.stats.newBytes,
-        stored: run.writer.stats.storedBytes,
-      },
-    };
+      excluded,
+    });
   }
 
   async #result(
@@ -427,18 +371,4 @@ class BackupRun {
       seconds: (this.#context.clock.monotonicMs() - this.#began) / 1000,
     };
   }
-}
-
-interface Processed {
-  tree: ManifestRoot["mailboxes"];
-  total: number;
-  changed: number;
-  unchanged: number;
-  new: number;
-  gone: number;
-  messages: number;
-  messageBytes: number;
-  files: number;
-  fileBytes: number;
-  readonly unchangedNames: Set<MailboxEntry["name"]>;
 }

@@ -189,7 +189,7 @@ export class MessageWorker {
     return { id: hash.digest(), guid: sha1.digest() };
   }
 
-  #splitHeld(message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
+  #splitHeld(_message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
     const { head, tail, parts } = splitMessage(bytes);
     const plain = parts.map((part) => part.bytes);
     const again = assembleMessageSync(head, tail, (i) => plain[i] as Uint8Array);

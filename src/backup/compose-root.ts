@@ -1,0 +1,125 @@
+/** The manifest root of a backup, from what the run has gathered. Pure. */
+import { hostname } from "node:os";
+import { toText } from "../base/byte-string.ts";
+import type { FindingSummary } from "../manifest/findings.ts";
+import type { Content, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
+import type { ServerRoot } from "../source/roots.ts";
+import type { ServerDescription } from "../source/server.ts";
+import type { RunStats } from "../store/run-writer.ts";
+import type { PlacedTask } from "./mailbox-join.ts";
+import type { MailboxPlaces } from "./mailbox-places.ts";
+import type { BackupOptions } from "./options.ts";
+import type { PipelineCounts } from "./pipeline/pipeline.ts";
+import type { SurveyedFiles } from "./survey-files.ts";
+
+export interface Surveyed extends SurveyedFiles {
+  readonly roots: readonly ServerRoot[];
+  readonly places: MailboxPlaces;
+  readonly directories: { readonly total: number; readonly listed: number };
+}
+
+export interface Processed {
+  tree: ManifestRoot["mailboxes"];
+  total: number;
+  changed: number;
+  unchanged: number;
+  new: number;
+  gone: number;
+  messages: number;
+  messageBytes: number;
+  files: number;
+  fileBytes: number;
+  readonly unchangedNames: Set<MailboxEntry["name"]>;
+}
+
+export interface RootInput {
+  readonly backup: string;
+  readonly parent: ManifestRoot | undefined;
+  readonly serverName: string;
+  readonly startedMs: number;
+  readonly completedMs: number;
+  readonly server: ServerDescription;
+  readonly options: BackupOptions;
+  readonly acceptRules: readonly string[];
+  readonly owners: Pick<ManifestRoot, "users" | "groups">;
+  readonly surveyed: Surveyed;
+  readonly processed: Processed;
+  readonly messages: PipelineCounts;
+  readonly filesBytesRead: number;
+  readonly stored: RunStats;
+  readonly findings: FindingSummary;
+  readonly mailboxList: Content | undefined;
+  readonly excluded: readonly PlacedTask[];
+}
+
+export function composeRoot(input: RootInput): ManifestRoot {
+  const { server, options, owners, surveyed, processed, messages, stored, findings } = input;
+  const { layout } = server;
+  return {
+    format: 0,
+    backup: input.backup,
+    parent: input.parent?.backup,
+    server: input.serverName,
+    host: hostname(),
+    startedMs: input.startedMs,
+    completedMs: input.completedMs,
+    cutMs: input.startedMs,
+    view: { kind: "none", consistency: "as the administrator froze it" },
+    cyrus: {
+      version: undefined,
+      layout: {
+        config: toText(server.configPath),
+        mailboxList: toText(layout.databases.mailboxes.path ?? layout.configDirectory),
+        hashImapSpool: String(layout.hashImapSpool),
+        fullDirHash: String(layout.fullDirHash),
+        virtDomains: layout.virtDomains,
+        unixHierarchySep: String(layout.unixHierarchySep),
+        altNamespace: String(layout.altNamespace),
+        deletedPrefix: toText(layout.deletedPrefix),
+        expungeMode: layout.expungeMode,
+        deleteMode: layout.deleteMode,
+      },
+    },
+    roots: surveyed.roots.map(({ kind, name, path }) => ({ kind, name: toText(name), path: toText(path) })),
+    selection: {
+      excludeMailboxes: options.excludeMailboxes,
+      includes: options.includes.map(toText),
+      withoutDerivable: options.withoutDerivable,
+      withSearch: options.withSearch,
+    },
+    leftOut: [
+      ...surveyed.leftOut,
+      ...input.excluded.map(({ name }) => ({
+        path: toText(name),
+        reason: "mailbox excluded (--exclude-mailbox)",
+        files: 0,
+        bytes: 0,
+      })),
+    ],
+    acceptRules: input.acceptRules,
+    users: owners.users,
+    groups: owners.groups,
+    mailboxes: processed.tree,
+    files: surveyed.tree,
+    findings: findings.tree,
+    mailboxList: input.mailboxList,
+    counts: {
+      mailboxes: processed.total,
+      changed: processed.changed,
+      unchanged: processed.unchanged,
+      new: processed.new,
+      gone: processed.gone,
+      messages: processed.messages,
+      messagesNew: messages.messagesNew,
+      messagesRead: messages.messagesRead,
+      files: surveyed.files + processed.files,
+      findings: findings.counts,
+    },
+    bytes: {
+      source: processed.messageBytes + processed.fileBytes + surveyed.bytes,
+      read: messages.bytesRead + input.filesBytesRead,
+      added: stored.newBytes,
+      stored: stored.storedBytes,
+    },
+  };
+}
