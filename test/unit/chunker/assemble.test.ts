@@ -159,6 +159,25 @@ describe("a damaged message", () => {
       expect(outcome(() => assembleMessageSync(split.head, split.tail, () => wrong))).toBe("damaged");
   });
 
+  test("is refused when one of several references is empty, though the others suffice", () => {
+    const head = encodePieceList(3, [{ sourceBytes: 3, references: 2, wrapping: undefined }]);
+    const load = (lengths: number[]) => (i: number) => Buffer.alloc(lengths[i] ?? 0);
+    expect(outcome(() => assembleMessageSync(head, none(), load([1, 2])))).not.toBe("damaged");
+    for (const lengths of [
+      [0, 3],
+      [3, 0],
+      [2, 2],
+      [1, 1],
+    ])
+      expect(outcome(() => assembleMessageSync(head, none(), load(lengths)))).toBe("damaged");
+  });
+
+  test("is refused when its pieces take more from the tail than there is, even if the sum is right", () => {
+    const list = encodePieceList(10, [{ sourceBytes: 10, references: 0, wrapping: undefined }]);
+    const head = Buffer.concat([list, Buffer.alloc(5)]);
+    expect(outcome(() => assembleMessageSync(head, Buffer.alloc(5), none))).toBe("damaged");
+  });
+
   test("is refused before anything is loaded when its pieces make more than its size", () => {
     const piece = { sourceBytes: 2 ** 40, references: 1, wrapping: base64 };
     for (const total of [0, 100, 2 ** 40, 2 ** 50]) {

@@ -80,4 +80,12 @@ describe("base64 in lines", () => {
       { numRuns: 1000 },
     );
   });
+
+  test("takes no group with something after a padding, with unused bits, or padded too early", () => {
+    const layout = { lineChars: 0, lineEnd: "crlf" } as const;
+    for (const group of ["QQ=A", "QQ=Q", "Q===", "====", "=QQQ", "QR==", "QUJ=", "QU\xffD", "QU D"]) {
+      expect(decode(`QUJD${group}QUJD`, layout, 100)).toEqual({ taken: "QUJD", bytes: Buffer.from("ABC") });
+    }
+    expect(decode("QUJDQUI=QUJD", layout, 100)).toEqual({ taken: "QUJDQUI=", bytes: Buffer.from("ABCAB") });
+  });
 });

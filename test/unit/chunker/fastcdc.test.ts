@@ -112,6 +112,9 @@ describe("FastCDC", () => {
     }
     expect(chunks.length).toBeGreaterThan(2);
     expect(chunks.slice(0, chunks.length / 2)).toEqual(chunks.slice(chunks.length / 2));
+    cutter.push(noise(1000), false);
+    cutter.push(new Uint8Array(), true);
+    expect(chunks.at(-1)).toBe(1000);
   });
 
   test("an insertion changes a few chunks around it, no others", () => {

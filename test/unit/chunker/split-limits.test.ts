@@ -8,8 +8,8 @@ import { expectRoundTrip } from "./round-trip.ts";
 
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
 
-function countBodies(message: Buffer): number {
-  let bodies = 0;
+function bodiesOf(message: Buffer): string[] {
+  const bodies: string[] = [];
   let position = 0;
   const next = (from: number, to: number): void => {
     if (from !== position || to < from) throw new Error(`a stretch ${from}–${to} after ${position}`);
@@ -20,7 +20,7 @@ function countBodies(message: Buffer): number {
     structure: next,
     body(from, to) {
       next(from, to);
-      bodies++;
+      bodies.push(message.toString("latin1", from, to));
     },
   });
   expect(position).toBe(message.length);
@@ -76,6 +76,13 @@ const PATHOLOGICAL: readonly (readonly [string, () => Buffer])[] = [
     () => latin1(`Content-Transfer-Encoding: base64\r\n\r\n${"QUJDQQ==\r\n".repeat(100_000)}`),
   ],
   [
+    "three megabytes of small decoded parts in a tail of two",
+    () => {
+      const part = `--b\r\nContent-Transfer-Encoding: base64\r\n\r\n${noise(8000).toString("base64")}\r\n`;
+      return latin1(`Content-Type: multipart/mixed; boundary=b\r\n\r\n${part.repeat(400)}--b--`);
+    },
+  ],
+  [
     "three megabytes of small parts in a tail of two",
     () =>
       latin1(
@@ -84,10 +91,49 @@ const PATHOLOGICAL: readonly (readonly [string, () => Buffer])[] = [
   ],
 ];
 
+describe("the walk", () => {
+  const start = (boundary: string) => `Content-Type: multipart/mixed; boundary=${boundary}\n\n`;
+
+  test("finds preamble, parts and epilogue, without the line end before a delimiter", () => {
+    const mail = latin1(`${start("b")}pre\n--b\n\none\r\n--b  \t\r\nX: y\n\ntwo\n\n--b--\nepilogue\n`);
+    expect(bodiesOf(mail)).toEqual(["pre", "one", "two\n", "epilogue\n"]);
+  });
+
+  test("knows no delimiter of a multipart that is closed", () => {
+    expect(bodiesOf(latin1(`${start("b")}\n--b--\nx\n--b\n\ny\n--b--\n`))).toEqual([
+      "",
+      "x\n--b\n\ny\n--b--\n",
+    ]);
+  });
+
+  test("a delimiter belongs to the innermost multipart with that boundary, and closes those inside of it", () => {
+    const inner = `${start("b")}--b\n\none\n--b--\n`;
+    expect(bodiesOf(latin1(`${start("b")}--b\n${inner}--b\n\ntwo\n--b--\nend`))).toEqual([
+      "",
+      "",
+      "one",
+      "",
+      "two",
+      "end",
+    ]);
+    const open = `${start("i")}--i\n\none\n`;
+    expect(bodiesOf(latin1(`${start("o")}--o\n${open}--o\n\ntwo\n--i\nx\n--o--`))).toEqual([
+      "",
+      "",
+      "one",
+      "two\n--i\nx",
+    ]);
+  });
+
+  test("a part without a blank line ends at the next delimiter all the same", () => {
+    expect(bodiesOf(latin1(`${start("b")}--b\nX: y\n--b\n\ntwo\n--b--\n`))).toEqual(["", "", "two"]);
+  });
+});
+
 describe("the limits", () => {
   test.for(PATHOLOGICAL)("%s: comes back", ([, make]) => {
     const message = make();
-    countBodies(message);
+    bodiesOf(message);
     const split = expectRoundTrip(message);
     expect(split.tail.length).toBeLessThanOrEqual(TAIL_BYTES_MAX);
   });
@@ -96,14 +142,19 @@ describe("the limits", () => {
     const mail = latin1(
       `Content-Type: multipart/mixed; boundary=b\r\n\r\n${"--b\r\n\r\nx\r\n".repeat(5000)}--b--`,
     );
-    expect(countBodies(mail)).toBe(ENTITIES_MAX + 1);
+    expect(bodiesOf(mail).length).toBe(ENTITIES_MAX + 1);
   });
 
   test(`multiparts deeper than ${NESTING_MAX} are leaves`, () => {
     const level = (i: number) => `Content-Type: multipart/mixed; boundary=n${i}\r\n\r\n--n${i}\r\n`;
     const mail = (depth: number) => latin1(Array.from({ length: depth }, (_, i) => level(i)).join(""));
-    expect(countBodies(mail(NESTING_MAX))).toBe(NESTING_MAX);
-    expect(countBodies(mail(3000))).toBe(NESTING_MAX + 1);
+    expect(bodiesOf(mail(NESTING_MAX)).length).toBe(NESTING_MAX);
+    expect(bodiesOf(mail(3000)).length).toBe(NESTING_MAX + 1);
+  });
+
+  test(`messages deeper than ${NESTING_MAX} are bodies`, () => {
+    const header = "Content-Type: message/rfc822\r\n\r\n";
+    expect(bodiesOf(latin1(header.repeat(100)))).toEqual([header.repeat(99 - NESTING_MAX)]);
   });
 
   test("a header beyond 256 KiB is a body", () => {

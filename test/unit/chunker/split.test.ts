@@ -130,6 +130,14 @@ describe("splitMessage", () => {
     expect(listOf(split).pieces.some((piece) => piece.wrapping?.lineChars === 76)).toBe(true);
   });
 
+  test("a base64 body that decodes to less than 192 bytes is kept as it is", () => {
+    const decoded = (count: number) =>
+      listOf(expectRoundTrip(withAttachment(noise(count).toString("base64")))).pieces.filter(
+        (piece) => piece.wrapping,
+      ).length;
+    expect([decoded(1), decoded(191), decoded(192)]).toEqual([0, 0, 1]);
+  });
+
   test("a text of 8 KiB is a part, a shorter one is not", () => {
     const mail = (count: number) => latin1(`Subject: long\r\n\r\n${"word ".repeat(2000).slice(0, count)}`);
     expect(splitMessage(mail(8192)).parts.map((part) => part.bytes.length)).toEqual([8192]);
