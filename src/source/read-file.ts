@@ -71,12 +71,14 @@ export function readLinkSource(path: ByteString): ByteString {
 export class SourceFile {
   readonly path: ByteString;
   readonly stat: FileStat;
+  readonly device: bigint;
   readonly #fd: number;
 
-  private constructor(path: ByteString, fd: number, stat: FileStat) {
+  private constructor(path: ByteString, fd: number, { stat, device }: SourceStat) {
     this.path = path;
     this.#fd = fd;
     this.stat = stat;
+    this.device = device;
   }
 
   /**
@@ -84,24 +86,11 @@ export class SourceFile {
    * @throws {CyrvaultError} `IO`.
    */
   static open(path: ByteString): SourceFile | undefined {
-    let fd: number;
+    const fd = openQuietly(path);
+    if (fd === undefined) return undefined;
     try {
-      fd = openSync(
-        toFsPath(path),
-        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
-      );
-    } catch (error) {
-      // O_NOATIME is for the owner and root only.
-      if (systemCode(error) === "EPERM") {
-        fd = openPlainly(path);
-        if (fd < 0) return undefined;
-      } else if (isAbsent(error) || systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO")
-        return undefined;
-      else throw ioError("open", path, error);
-    }
-    try {
-      const { type, stat } = toSourceStat(fstatSync(fd, { bigint: true }));
-      if (type === "file") return new SourceFile(path, fd, stat);
+      const found = toSourceStat(fstatSync(fd, { bigint: true }));
+      if (found.type === "file") return new SourceFile(path, fd, found);
     } catch (error) {
       closeSync(fd);
       throw ioError("look at", path, error);
@@ -177,13 +166,19 @@ export function sameStat(a: FileStat, b: FileStat): boolean {
   );
 }
 
-function openPlainly(path: ByteString): number {
-  try {
-    return openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isAbsent(error)) return -1;
-    throw ioError("open", path, error);
+/** O_NOATIME is for a file's owner and root; others open it without. */
+function openQuietly(path: ByteString): number | undefined {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  for (const extra of [constants.O_NOATIME, 0]) {
+    try {
+      return openSync(toFsPath(path), flags | extra);
+    } catch (error) {
+      if (extra !== 0 && systemCode(error) === "EPERM") continue;
+      if (isAbsent(error) || systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO") return undefined;
+      throw ioError("open", path, error);
+    }
   }
+  return undefined;
 }
 
 export function isAbsent(error: unknown): boolean {

@@ -4,7 +4,7 @@
  * A path is resolved as if the root were `/`: an absolute symlink inside a snapshot points back into the
  * snapshot, never at the live tree. Nothing here opens a file; `lstat` and `readlink` only.
  */
-import { lstatSync, readlinkSync, type Stats, statSync } from "node:fs";
+import { lstatSync, readlinkSync, realpathSync, type Stats, statSync } from "node:fs";
 import { type ByteString, fromText, joinPath, toFsPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 
@@ -26,14 +26,17 @@ const SYMLINKS_MAX = 40;
 
 export class SourceView {
   readonly root: ByteString;
+  /** The longest FROM first; links on this machine (`/mnt/current`) in TO are followed. */
   readonly mappings: readonly PathMapping[];
+  readonly #mappingsAsGiven: readonly PathMapping[];
 
   /** @param root - `/` when the server's own tree is read. */
   constructor(root: ByteString, mappings: readonly PathMapping[]) {
     this.root = normalise(root);
-    this.mappings = [...mappings]
+    this.#mappingsAsGiven = mappings
       .map((m) => ({ from: normalise(m.from), to: normalise(m.to) }))
       .sort((a, b) => b.from.length - a.from.length);
+    this.mappings = this.#mappingsAsGiven.map(({ from, to }) => ({ from, to: realPathOf(to) }));
   }
 
   /** True when what is read may be a snapshot: then the live server's mounts say nothing about it. */
@@ -97,7 +100,7 @@ export class SourceView {
   /** The server's name of one of our paths that lies below the root or a mapping; undefined for others. */
   serverPathOf(ourPath: ByteString): ByteString | undefined {
     const path = normalise(ourPath);
-    for (const { from, to } of this.mappings) {
+    for (const { from, to } of [...this.mappings, ...this.#mappingsAsGiven]) {
       if (isWithin(path, to)) return joinPath(from, relativeTo(path, to));
     }
     if (!isWithin(path, this.root)) return undefined;
@@ -170,6 +173,15 @@ export function parentOf(path: ByteString): ByteString {
 
 export function baseName(path: ByteString): ByteString {
   return path.slice(path.lastIndexOf("/") + 1) as ByteString;
+}
+
+/** What is not there stays as it was given: whoever looks it up says so. */
+function realPathOf(path: ByteString): ByteString {
+  try {
+    return realpathSync.native(toFsPath(path), { encoding: "latin1" }) as ByteString;
+  } catch {
+    return path;
+  }
 }
 
 function lstat(path: ByteString): Stats | undefined {

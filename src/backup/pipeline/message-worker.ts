@@ -5,10 +5,11 @@
 import { createHash } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { assert, CyrvaultError } from "../../base/errors.ts";
+import type { FileStat } from "../../base/file-stat.ts";
 import { assembleMessageSync } from "../../chunker/assemble.ts";
 import { splitMessage } from "../../chunker/split.ts";
 import { splitLargeMessage } from "../../chunker/split-large.ts";
-import { SourceFile } from "../../source/read-file.ts";
+import { SourceFile, sameStat } from "../../source/read-file.ts";
 import { idKey, type ObjectId } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
@@ -24,11 +25,19 @@ import type {
 /** A larger message is read in windows, three times if it is new, and never held. */
 export const LARGE_MESSAGE_BYTES = 16 * 1024 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Files with several links of which we remember what they hold: some 30 MB at most. */
+const LINKS_REMEMBERED = 100_000;
+
+interface KnownLink {
+  readonly id: ObjectId;
+  readonly guid: Buffer;
+  readonly stat: FileStat;
+}
 
 interface HeldMessage {
   readonly file: MessageFile;
   readonly id: ObjectId;
-  /** undefined for a large one. */
+  /** undefined for a large one, and for another link to a file that was read before. */
   readonly bytes: Buffer | undefined;
   readonly size: number;
   /** After `store`: how it is put together. */
@@ -49,6 +58,8 @@ export class MessageWorker {
   readonly #settings: WorkerSettings;
   readonly #hasher: ObjectHasher;
   readonly #batches = new Map<number, Batch>();
+  /** One file under many names (a delivery to several people, a copy) is read once. By device and inode. */
+  readonly #links = new Map<string, KnownLink>();
   /** Mail and attachments are unlike: each kind fills its own packs. */
   #texts: PackWriter | undefined;
   #parts: PackWriter | undefined;
@@ -78,8 +89,7 @@ export class MessageWorker {
         batch.messages[position] = undefined;
         return;
       }
-      message.split =
-        message.bytes === undefined ? this.#splitLarge(message) : this.#splitHeld(message, message.bytes);
+      message.split = this.#split(message);
       for (const id of message.split.partIds) parts.set(idKey(id), id);
     });
     batch.partIds = [...parts.values()];
@@ -143,29 +153,20 @@ export class MessageWorker {
       source = SourceFile.open(file.path);
       if (source === undefined) return { outcome: { state: "absent" } };
       const { stat } = source;
-      let bytes: Buffer | undefined;
-      let id: ObjectId;
-      let guid: Buffer;
-      if (stat.size <= LARGE_MESSAGE_BYTES) {
-        bytes = source.read(0, stat.size);
-        if (bytes.length !== stat.size) return { outcome: { state: "changed" } };
-        id = this.#hasher.id("message", bytes);
-        guid = createHash("sha1").update(bytes).digest();
-      } else {
-        const hashed = this.#hashLarge(source, stat.size);
-        if (hashed === undefined) return { outcome: { state: "changed" } };
-        ({ id, guid } = hashed);
+      const link = stat.links > 1 ? `${source.device}:${stat.inode}` : undefined;
+      const known = link === undefined ? undefined : this.#links.get(link);
+      if (known !== undefined && sameStat(known.stat, stat)) {
+        return {
+          outcome: { state: "read", id: known.id, stat, guidMatches: matches(file, known.guid) },
+          message: { file, id: known.id, bytes: undefined, size: stat.size },
+        };
       }
-      const after = source.statAgain();
-      if (after.size !== stat.size || after.mtimeNs !== stat.mtimeNs)
-        return { outcome: { state: "changed" } };
+      const read = stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source) : this.#hashLarge(source);
+      if (read === undefined || !sameStat(source.statAgain(), stat)) return { outcome: { state: "changed" } };
+      const { id, guid, bytes } = read;
+      if (link !== undefined) this.#remember(link, { id, guid, stat });
       return {
-        outcome: {
-          state: "read",
-          id,
-          stat,
-          guidMatches: file.guid === undefined ? undefined : equalBytes(file.guid, guid),
-        },
+        outcome: { state: "read", id, stat, guidMatches: matches(file, guid) },
         message: { file, id, bytes, size: stat.size },
       };
     } catch (error) {
@@ -176,9 +177,16 @@ export class MessageWorker {
     }
   }
 
-  #hashLarge(source: SourceFile, size: number): { id: ObjectId; guid: Buffer } | undefined {
+  #readWhole(source: SourceFile): ReadMessage | undefined {
+    const bytes = source.read(0, source.stat.size);
+    if (bytes.length !== source.stat.size) return undefined;
+    return { id: this.#hasher.id("message", bytes), guid: createHash("sha1").update(bytes).digest(), bytes };
+  }
+
+  #hashLarge(source: SourceFile): ReadMessage | undefined {
     const hash = this.#hasher.stream("message");
     const sha1 = createHash("sha1");
+    const { size } = source.stat;
     for (let offset = 0; offset < size; ) {
       const window = source.read(offset, Math.min(WINDOW_BYTES, size - offset));
       if (window.length === 0) return undefined;
@@ -186,7 +194,30 @@ export class MessageWorker {
       sha1.update(window);
       offset += window.length;
     }
-    return { id: hash.digest(), guid: sha1.digest() };
+    return { id: hash.digest(), guid: sha1.digest(), bytes: undefined };
+  }
+
+  #remember(link: string, known: KnownLink): void {
+    if (this.#links.size >= LINKS_REMEMBERED) this.#links.clear();
+    this.#links.set(link, known);
+  }
+
+  #split(message: HeldMessage): NonNullable<HeldMessage["split"]> {
+    if (message.size > LARGE_MESSAGE_BYTES) return this.#splitLarge(message);
+    return this.#splitHeld(message, message.bytes ?? this.#readAgain(message));
+  }
+
+  /** Another link to it was read, and yet nobody has it: that one's batch has come to nothing. */
+  #readAgain(message: HeldMessage): Buffer {
+    const source = SourceFile.open(message.file.path);
+    if (source === undefined) throw changedUnderway(message);
+    try {
+      const bytes = source.read(0, message.size);
+      if (idKey(this.#hasher.id("message", bytes)) !== idKey(message.id)) throw changedUnderway(message);
+      return bytes;
+    } finally {
+      source.close();
+    }
   }
 
   #splitHeld(_message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
@@ -266,10 +297,21 @@ export class MessageWorker {
   }
 }
 
+interface ReadMessage {
+  readonly id: ObjectId;
+  /** SHA-1. */
+  readonly guid: Buffer;
+  readonly bytes: Buffer | undefined;
+}
+
+function matches({ guid }: MessageFile, sha1: Uint8Array): boolean | undefined {
+  return guid === undefined ? undefined : equalBytes(guid, sha1);
+}
+
 const EMPTY = new Uint8Array(0);
 
 function changedUnderway(message: HeldMessage): CyrvaultError {
-  return new CyrvaultError("SOURCE_INVALID", "a large message file changed while it was being stored", {
+  return new CyrvaultError("SOURCE_INVALID", "a message file changed while it was being stored", {
     context: { size: message.size },
     hint: "back up a frozen snapshot, or stop Cyrus first",
   });
