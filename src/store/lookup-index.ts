@@ -22,6 +22,11 @@ export class LookupIndex {
     this.#packs = packs;
   }
 
+  /** Packs that it answers for. */
+  get packCount(): number {
+    return this.#byNumber.size;
+  }
+
   async find(ids: readonly Uint8Array[]): Promise<IndexAnswer[]> {
     const entries = await this.#index.findMany(ids);
     return entries.map((entry) => {

@@ -58,6 +58,8 @@ export class Lookup {
   /** Replaced whole, never changed: who goes through them keeps what it began with. */
   #segments: readonly Segment[] = [];
   #damagedSegments = new Map<string, SegmentId>();
+  /** Still there, although one that is in use replaces them: left over from a merge that broke off. */
+  #superseded: readonly string[] = [];
   #loose: Loose = newLoose();
   /** What a flush under way is writing. */
   #frozen: Loose | undefined;
@@ -252,6 +254,7 @@ export class Lookup {
     const replaced = new Set<string>();
     for (const segment of segments) for (const id of segment.replaces) replaced.add(toHex(id));
     const current = segments.filter(({ id }) => !replaced.has(toHex(id)));
+    this.#superseded = segments.filter(({ id }) => replaced.has(toHex(id))).map(({ name }) => name);
     for (const segment of current)
       for (const { packId, packKind, objects } of segment.packs) {
         const slot = this.packs.take(packId);
@@ -434,6 +437,8 @@ export class Lookup {
 
   async #merge(): Promise<void> {
     const { backend, sealer } = this.#options;
+    await this.#removeSegments(this.#superseded);
+    this.#superseded = [];
     const chosen = planMerge(this.#segments);
     if (chosen.length === 0) return;
     let merged: Segment | undefined;

@@ -1,8 +1,19 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
+import { SimulatedClock } from "../../../src/base/clock.ts";
 import { initRepository, openRepository } from "../../../src/store/repository.ts";
 import { faultyBackend } from "../../support/faulty-backend.ts";
-import { assemble, backUp, CHEAP, content, names, newPlain, openPlain, readEverything } from "./repository-fixture.ts";
+import {
+  assemble,
+  backUp,
+  CHEAP,
+  content,
+  names,
+  newPlain,
+  openPlain,
+  readEverything,
+} from "./repository-fixture.ts";
 
 const open = (backend: MemoryBackend, password?: string) => openRepository(backend, { assemble, password });
 
@@ -87,6 +98,20 @@ describe("initRepository() and openRepository()", () => {
       }
     },
   );
+});
+
+describe("docs/formats/repository.md", () => {
+  test("shows the cyrvault.json that is written", async () => {
+    const backend = new MemoryBackend();
+    await initRepository(backend, {
+      noEncryption: true,
+      clock: new SimulatedClock({ startMs: Date.UTC(2026, 0, 2, 3, 4, 5) }),
+      random: (count) => Buffer.alloc(count, 0xab),
+    });
+    const page = readFileSync(new URL("../../../docs/formats/repository.md", import.meta.url), "utf8");
+    const shown = /^```json\n(.*?)^```$/ms.exec(page)?.[1];
+    expect(shown).toBe(String(await backend.read("cyrvault.json", 65_536)));
+  });
 });
 
 describe("Repository", () => {
