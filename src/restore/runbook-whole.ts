@@ -1,0 +1,187 @@
+/** Runbooks for a server that was lost, whole or in one of its halves. */
+import { escapeForTerminal } from "../base/escape.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import { moment, type RunbookInput } from "./runbook-input.ts";
+import type { RunbookSite } from "./runbook-site.ts";
+import {
+  databaseStep,
+  derivedStep,
+  murderStep,
+  neverStep,
+  ownerStep,
+  proofStep,
+  putBackStep,
+  quietConfStep,
+  quotaStep,
+  runtimeDirectoriesStep,
+  type Step,
+  startStep,
+  stopStep,
+  textListStep,
+  versionStep,
+} from "./runbook-steps.ts";
+import type { VersionTraits } from "./runbook-version.ts";
+
+/** The steps of one case. */
+type MakeSteps = (input: RunbookInput, site: RunbookSite, version: VersionTraits) => Step[];
+
+type WholeServerCase = "everything-lost" | "spool-lost" | "configuration-lost";
+
+export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = {
+  "everything-lost": (input, site, version) => {
+    const excluded = excludedOf(input.root);
+    const listed = excluded.length === 0;
+    return present([
+      ...preparation(input, site, version),
+      runtimeDirectoriesStep(site),
+      site.inPlace ? quietConfStep(site) : undefined,
+      listed || input.textListPath === undefined
+        ? undefined
+        : textListStep(site, version, { path: input.textListPath, excluded }),
+      databaseStep(site, version),
+      neverStep(site, version, { remote: input.remoteEntries }),
+      derived(input, site, version, false),
+      listed ? undefined : quotaStep(site, "The usage restored counts the excluded mailboxes too."),
+      input.remoteEntries ? murderStep(site) : undefined,
+      proofStep(site, input.root.counts.mailboxes, { allListed: true }),
+      ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
+    ]);
+  },
+  "spool-lost": (input, site, version) =>
+    present([
+      ...preparation(input, site, version),
+      site.inPlace ? quietConfStep(site) : undefined,
+      {
+        title: "Forget what the server remembers of mail that is gone.",
+        lines: [
+          "The configuration directory is newer than the mail. deliver.db would refuse mail that is sent again as already",
+          "delivered; statuscache.db holds counts of the lost folders. Both are made anew:",
+          { run: `rm -f ${site.configDirectory}/deliver.db ${site.configDirectory}/statuscache.db` },
+          "(If imapd.conf has duplicate_db_path or statuscache_db_path, they lie there.)",
+        ],
+      },
+      databaseStep(site, version),
+      neverStep(site, version, { remote: input.remoteEntries }),
+      {
+        title: "Look at what changed between the backup and the loss.",
+        lines: [
+          `The backup is of ${moment(input.root)}. The mailbox list is of the day of the loss:`,
+          "- Folders made since then are in the list and have no files: the proof below names them with an I/O error.",
+          "  Delete them when the server is up (cyradm: deletemailbox), or take them from a later backup.",
+          "- Folders deleted since then have files and are not in the list: they stay invisible.",
+          version.byUniqueid
+            ? "- Folders renamed since then keep their files; their cyrus.header has the old name until they are next written."
+            : "- Folders renamed since then have their files under the old name: move the directory before you go on.",
+          ...excludedNote(input.root),
+        ],
+      },
+      derived(input, site, version, true),
+      quotaStep(site, "The usage on record is of the day of the loss."),
+      input.remoteEntries ? murderStep(site) : undefined,
+      proofStep(site, input.root.counts.mailboxes, { allListed: false }),
+      ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
+    ]),
+  "configuration-lost": (input, site, version) =>
+    present([
+      ...preparation(input, site, version),
+      runtimeDirectoriesStep(site),
+      site.inPlace ? quietConfStep(site) : undefined,
+      databaseStep(site, version),
+      neverStep(site, version, { remote: input.remoteEntries }),
+      newerFoldersStep(input.root, site, version),
+      derived(input, site, version, true),
+      quotaStep(site, "The usage restored is of the day of the backup."),
+      input.remoteEntries ? murderStep(site) : undefined,
+      proofStep(site, input.root.counts.mailboxes, { allListed: false }),
+      ...(site.inPlace
+        ? [
+            startStep([
+              "Seen state in other people's folders, subscriptions, quota limits and annotations are those of",
+              `${moment(input.root)}; flags and mail are of today.`,
+            ]),
+            putBackStep(site),
+          ]
+        : [bringToItsPlace(site)]),
+    ]),
+};
+
+function preparation(input: RunbookInput, site: RunbookSite, version: VersionTraits): Step[] {
+  const ownersInDoubt = input.findings.some(
+    ({ code }) => code === "owner-not-set" || code === "owner-unknown",
+  );
+  return [
+    ...(site.inPlace ? [stopStep(site)] : []),
+    versionStep(site, version),
+    ownerStep(site, ownersInDoubt),
+  ];
+}
+
+function derived(
+  { root: { selection } }: RunbookInput,
+  site: RunbookSite,
+  version: VersionTraits,
+  spoolIsOlder: boolean,
+): Step | undefined {
+  const { withoutDerivable, withSearch } = selection;
+  return derivedStep(site, version, { withoutDerivable, withSearch, spoolIsOlder });
+}
+
+/** The spool is of today, the list of the backup's day: what is on the disk and not in the list. */
+function newerFoldersStep(root: ManifestRoot, site: RunbookSite, version: VersionTraits): Step {
+  const headers = site.directories("partition", "metapartition").join(" ");
+  const find = `find ${headers} -name cyrus.header -newermt '${new Date(root.cutMs).toISOString().slice(0, 19)}Z'`;
+  return {
+    title: "Find folders that are newer than the mailbox list.",
+    lines: [
+      `The list is of ${moment(root)}. Folders made, renamed or given other rights since then:`,
+      { run: find },
+      ...(version.byUniqueid
+        ? [
+            "Those that were made or renamed come into the list with the name, rights and uniqueid that their header has. It",
+            "touches nothing but the list:",
+            { run: `${find} -print0 | xargs -0 -r ${site.tool("reconstruct", "-P")}` },
+            "A renamed folder is then listed under both names with one uniqueid, which must not stay so: if the list has its",
+            "old name too (`ctl_mboxlist -d`), take the text list, remove the old line, and undump it.",
+          ]
+        : [
+            "Each that no list names: `reconstruct -p PARTITION NAME`, with its external name, made from its path. It takes",
+            "uniqueid, rights and names of flags from the header. A renamed folder lies under its new name: move it back, or",
+            "make the new one so and delete the old name.",
+          ]),
+    ],
+  };
+}
+
+function bringToItsPlace(site: RunbookSite): Step {
+  return {
+    title: "Bring it to its place.",
+    lines: [
+      `What lies below ${escapeForTerminal(site.target)} is proven now. Do not copy it with a tool that drops hard links or times:`,
+      "run the same restore with `--target /` on the machine that is to serve it, and follow the runbook it prints.",
+    ],
+  };
+}
+
+function clientsNote(root: ManifestRoot): string[] {
+  return [
+    `Mail and flags are those of ${moment(root)}. Clients that were connected after that hold newer state under`,
+    "UIDs that will be given out again: have them drop their local copies of folders that had mail since.",
+  ];
+}
+
+function excludedNote(root: ManifestRoot): string[] {
+  const excluded = excludedOf(root);
+  if (excluded.length === 0) return [];
+  return [
+    `- ${excluded.length} mailboxes were excluded from the backup (${root.selection.excludeMailboxes.join(", ")}). They are in the`,
+    "  list, and their mail is not in this backup.",
+  ];
+}
+
+function excludedOf(root: ManifestRoot): string[] {
+  return root.leftOut.filter(({ reason }) => reason.includes("--exclude-mailbox")).map(({ path }) => path);
+}
+
+function present(steps: readonly (Step | undefined)[]): Step[] {
+  return steps.filter((step) => step !== undefined);
+}
