@@ -1,0 +1,164 @@
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import type { BackupOptions, BackupResult } from "../../backup/options.ts";
+import { runBackup } from "../../backup/run.ts";
+import { fromText, toText } from "../../base/byte-string.ts";
+import { CyrvaultError } from "../../base/errors.ts";
+import { readAcceptRules } from "../../inspect/accepted.ts";
+import { describeServer } from "../../source/server.ts";
+import { parseMapping, SourceView } from "../../source/view.ts";
+import type { Compression } from "../../store/codec.ts";
+import { collect, example, type Register } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { findingObject, findingText } from "../findings-text.ts";
+import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
+import type { Output } from "../output.ts";
+import { workerThreads } from "../threads.ts";
+
+interface Options {
+  readonly config?: string;
+  readonly root: string;
+  readonly map?: readonly string[];
+  readonly server?: string;
+  readonly include?: readonly string[];
+  readonly excludeMailbox?: readonly string[];
+  readonly withoutDerivable?: boolean;
+  readonly withSearch?: boolean;
+  readonly compression: string;
+  readonly scrub?: string;
+}
+
+const CHECKPOINT_MS = 5 * 60_000;
+const CHECKPOINT_BYTES = 4 * 1024 ** 3;
+/** Shown to a person; all of them: `cyrvault findings`. */
+const FINDINGS_SHOWN = 20;
+
+export const registerBackup: Register = (program, act) => {
+  const command = program
+    .command("backup")
+    .description("back up a Cyrus server, as it lies frozen in a snapshot")
+    .option("--config <imapd.conf>", "the server's configuration (default: /etc/imapd.conf)")
+    .option("--root <dir>", "where the frozen snapshot is mounted: every path is looked up below it", "/")
+    .option("--map <from=to>", "one path prefix lies elsewhere; may be given several times", collect)
+    .option(
+      "--server <name>",
+      "whose backup this is (default: servername of imapd.conf, else this host's name)",
+    )
+    .option("--include <path>", "a further file or directory; may be given several times", collect)
+    .option("--exclude-mailbox <pattern>", "as in IMAP LIST; may be given several times", collect)
+    .option("--without-derivable", "leave out what Cyrus can make again (cyrus.cache, conversations, dav.db)")
+    .option("--with-search", "keep the search indexes")
+    .option("--compression <level>", "fast, auto or max", "auto")
+    .option(
+      "--scrub <share>",
+      "read messages again although nothing seems to have changed: all, or a share as 1/30",
+    )
+    .addHelpText(
+      "after",
+      example(
+        "cyrvault backup --repo /backup/cyrus --root /mnt/snapshot",
+        "cyrvault backup --repo /backup/cyrus --root /mnt/root --map /var/spool/cyrus=/mnt/spool",
+      ),
+    );
+  act<Options>(command, async (session, _args, given) => {
+    const options = backupOptions(given);
+    return await session.withRepository("write", async (repository) => {
+      const { clock, progress, signal, output, json } = session;
+      const server = options.server ?? serverName(options);
+      const acceptRules = await readAcceptRules(repository, server);
+      const result = await session.withProgress(() =>
+        runBackup({ ...options, server }, { repository, clock, progress, acceptRules, signal }),
+      );
+      if (json) await output.object(backupObject(result));
+      else await printResult(output, result);
+      return result.incomplete ? EXIT.incomplete : undefined;
+    });
+  });
+};
+
+export function backupOptions(given: Options): BackupOptions {
+  return {
+    config: given.config === undefined ? undefined : fromText(resolve(given.config)),
+    root: fromText(resolve(given.root)),
+    mappings: (given.map ?? []).map(parseMapping),
+    server: given.server,
+    includes: (given.include ?? []).map(fromText),
+    excludeMailboxes: given.excludeMailbox ?? [],
+    withoutDerivable: given.withoutDerivable === true,
+    withSearch: given.withSearch === true,
+    compression: parseCompression(given.compression),
+    scrub: given.scrub === undefined ? 0 : parseShare(given.scrub),
+    threads: workerThreads(),
+    checkpointMs: CHECKPOINT_MS,
+    checkpointBytes: CHECKPOINT_BYTES,
+  };
+}
+
+/** `all`, `1/30`, `0.1`, `10%`. @throws {CyrvaultError} `USAGE`. */
+export function parseShare(text: string): number {
+  if (text === "all") return 1;
+  const fraction = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
+  const percent = /^(\d{1,3}(?:\.\d+)?)\s?%$/.exec(text);
+  const share =
+    fraction !== null
+      ? Number(fraction[1]) / Number(fraction[2])
+      : percent !== null
+        ? Number(percent[1]) / 100
+        : /^(?:[01]|0?\.\d+|1\.0+)$/.test(text)
+          ? Number(text)
+          : Number.NaN;
+  if (share > 0 && share <= 1) return share;
+  throw new CyrvaultError("USAGE", `--scrub ${text}: not a share`, { hint: "write all, 1/30, 0.1 or 10%" });
+}
+
+function parseCompression(text: string): Compression {
+  if (text === "fast" || text === "auto" || text === "max") return text;
+  throw new CyrvaultError("USAGE", `--compression ${text}: it is fast, auto or max`);
+}
+
+/** What the backup goes under when nobody says otherwise: needed before it begins, for what has been accepted. */
+function serverName({ root, mappings, config, includes, withSearch }: BackupOptions): string {
+  const { layout } = describeServer({ view: new SourceView(root, mappings), config, includes, withSearch });
+  return layout.serverName === undefined ? hostname() : toText(layout.serverName);
+}
+
+function backupObject(result: BackupResult): object {
+  const { backup, parent, timeMs, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
+  return {
+    backup,
+    parent: parent ?? null,
+    time: new Date(timeMs).toISOString(),
+    server: result.server,
+    mailboxes,
+    messages,
+    bytes,
+    findings: findings.map(findingObject),
+    findingsTotal,
+    incomplete: result.incomplete,
+    directories: result.directories,
+    seconds,
+  };
+}
+
+async function printResult(output: Output, result: BackupResult): Promise<void> {
+  const { backup, parent, server, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
+  const since = parent === undefined ? "the first one" : `after ${parent}`;
+  await output.text(
+    [
+      `Backup ${backup} of ${server}, ${since}, in ${humanDuration(seconds * 1000)}.`,
+      `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
+      `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
+      `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
+    ].join("\n"),
+  );
+  const unaccepted = findings.filter(({ accepted }) => !accepted);
+  for (const finding of unaccepted.slice(0, FINDINGS_SHOWN)) output.note(`  ${findingText(finding)}`);
+  if (findingsTotal > 0) {
+    const more = `\`cyrvault findings ${backup}\` shows all`;
+    output.note(
+      `${counted(findingsTotal, "finding")}, ${counted(findings.length - unaccepted.length, "accepted", "accepted")}; ${more}.`,
+    );
+  }
+  if (result.incomplete)
+    output.note("The backup is complete but for what the errors above name: exit code 3.");
+}

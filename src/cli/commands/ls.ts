@@ -1,0 +1,104 @@
+import { chooseBackup } from "../../inspect/backups.ts";
+import { listMailboxes, listMessages } from "../../inspect/ls.ts";
+import { findMailbox, isPattern } from "../../inspect/mailbox-selector.ts";
+import type { ManifestRoot } from "../../manifest/model.ts";
+import type { Repository } from "../../store/repository.ts";
+import { example, type Register } from "../command.ts";
+import { humanBytes, humanCount, humanTime } from "../humanise.ts";
+import type { Session } from "../session.ts";
+
+interface Options {
+  readonly server?: string;
+}
+
+export const registerLs: Register = (program, act) => {
+  const command = program
+    .command("ls <backup> [mailbox]")
+    .description("the mailboxes of a backup, or the messages of one mailbox")
+    .option("--server <name>", "whose latest backup is meant, where there are several servers")
+    .addHelpText(
+      "after",
+      example(
+        "cyrvault ls --repo /backup/cyrus latest",
+        "cyrvault ls --repo /backup/cyrus latest 'user.anna.*'",
+        "cyrvault ls --repo /backup/cyrus @2026-11-20 user.anna.Work",
+      ),
+    );
+  act<Options>(command, async (session, [selector = "", mailbox], { server }) => {
+    await session.withRepository("read", async (repository) => {
+      const options = { server, nowMs: session.clock.nowMs() };
+      const root = await chooseBackup(repository, selector, options, session.onUnreadable);
+      if (mailbox === undefined || isPattern(mailbox))
+        await printMailboxes(session, repository, root, mailbox);
+      else await printMessages(session, repository, root, mailbox);
+    });
+    return undefined;
+  });
+};
+
+async function printMailboxes(
+  { output, json, signal }: Session,
+  { objects }: Repository,
+  root: ManifestRoot,
+  pattern: string | undefined,
+): Promise<void> {
+  const table = output.table([
+    { title: "MAILBOX" },
+    { title: "PARTITION" },
+    { title: "MESSAGES", align: "right" },
+    { title: "SIZE", align: "right" },
+    { title: "UIDVALIDITY", align: "right" },
+    { title: "LAST UID", align: "right" },
+  ]);
+  for await (const line of listMailboxes(root, objects, pattern)) {
+    signal.throwIfAborted();
+    if (json) await output.object(line);
+    else {
+      const { mailbox, partition, messages, bytes, uidvalidity, lastUid } = line;
+      const [count, size] = [humanCount(messages), humanBytes(bytes)];
+      await table.row(mailbox, partition, count, size, String(uidvalidity), String(lastUid));
+    }
+  }
+  await table.end();
+}
+
+async function printMessages(
+  { output, json, signal }: Session,
+  { objects }: Repository,
+  root: ManifestRoot,
+  name: string,
+): Promise<void> {
+  const mailbox = await findMailbox(root, objects, name);
+  const table = output.table([
+    { title: "UID", align: "right" },
+    { title: "DATE" },
+    { title: "SIZE", align: "right" },
+    { title: "FLAGS" },
+    { title: "GUID" },
+    { title: "FROM" },
+    { title: "SUBJECT" },
+  ]);
+  for await (const line of listMessages(mailbox, objects)) {
+    signal.throwIfAborted();
+    if (json) {
+      await output.object(line);
+      continue;
+    }
+    const { uid, internalDate, size, flags, expunged, guid, from, subject } = line;
+    await table.row(
+      String(uid),
+      internalDate === null ? "-" : humanTime(Date.parse(internalDate)),
+      size === null ? "-" : humanBytes(size),
+      [...flags, ...(expunged ? ["(expunged)"] : [])].join(" ") || "-",
+      guid?.slice(0, 12) ?? "-",
+      shortened(from ?? "-", 30),
+      shortened(subject ?? "-", 60),
+    );
+  }
+  await table.end();
+}
+
+function shortened(text: string, length: number): string {
+  const characters = [...text];
+  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
+}

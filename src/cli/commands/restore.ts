@@ -1,0 +1,184 @@
+import { resolve } from "node:path";
+import { fromText, toText } from "../../base/byte-string.ts";
+import { CyrvaultError } from "../../base/errors.ts";
+import { groupId, userId } from "../../base/posix-owners.ts";
+import { chooseBackup } from "../../inspect/backups.ts";
+import { toModifiedUtf7 } from "../../inspect/modified-utf7.ts";
+import {
+  parseUidSet,
+  type RestoreFinding,
+  type RestoreOptions,
+  type RestorePart,
+  type RestorePlan,
+  type RestoreResult,
+} from "../../restore/options.ts";
+import { planRestore } from "../../restore/plan.ts";
+import { runRestore } from "../../restore/run.ts";
+import { parseMapping } from "../../source/view.ts";
+import { collect, example, type Register } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { counted, humanBytes, humanDuration } from "../humanise.ts";
+import type { Output } from "../output.ts";
+
+interface Options {
+  readonly server?: string;
+  readonly target: string;
+  readonly only?: readonly string[];
+  readonly user?: readonly string[];
+  readonly mailbox?: readonly string[];
+  readonly uid?: string;
+  readonly map?: readonly string[];
+  readonly owner?: string;
+  readonly overwrite?: string;
+  readonly dryRun?: boolean;
+}
+
+const FINDINGS_SHOWN = 20;
+
+export const registerRestore: Register = (program, act) => {
+  const command = program
+    .command("restore <backup>")
+    .description("put files back as they were, below a directory")
+    .requiredOption("--target <dir>", "paths of the server are made again below it")
+    .option("--server <name>", "whose latest backup is meant, where there are several servers")
+    .option(
+      "--only <part>",
+      "configdirectory, partition=NAME, sieve, mailbox-list or config; several times",
+      collect,
+    )
+    .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
+    .option("--mailbox <mailbox>", "as in IMAP LIST; may be given several times", collect)
+    .option("--uid <set>", "only these messages of the mailboxes: 4,7:9,12:*")
+    .option("--map <from=to>", "one path prefix goes elsewhere; may be given several times", collect)
+    .option("--owner <user:group>", "everything belongs to them, instead of the owners recorded")
+    .option("--overwrite <rule>", "never: what is there stays; if-different: what differs is written anew")
+    .option("--dry-run", "say what would be done")
+    .addHelpText(
+      "after",
+      example(
+        "cyrvault restore --repo /backup/cyrus latest --target /restored",
+        "cyrvault restore --repo /backup/cyrus @2d --target /restored --mailbox user.anna.Work --uid 42",
+      ),
+    );
+  act<Options>(command, async (session, [selector = ""], given) => {
+    const options = restoreOptions(given);
+    const { output, json, clock, progress, signal } = session;
+    return await session.withRepository("read", async (repository) => {
+      const choose = { server: given.server, nowMs: clock.nowMs() };
+      const root = await chooseBackup(repository, selector, choose, session.onUnreadable);
+      const prepared = await planRestore(options, root, repository.objects);
+      if (!json) output.note(planText(prepared.plan));
+      if (given.dryRun === true) {
+        if (json) await output.object({ ...prepared.plan, findings: [], seconds: 0, dryRun: true });
+        return undefined;
+      }
+      const source = repository.objects;
+      const result = await session.withProgress(() =>
+        runRestore(prepared, { source, clock, progress, signal }),
+      );
+      if (json) await output.object(restoreObject(result));
+      else await printResult(output, result);
+      return result.incomplete ? EXIT.incomplete : undefined;
+    });
+  });
+};
+
+export function restoreOptions(given: Options): RestoreOptions {
+  return {
+    target: fromText(resolve(given.target)),
+    only: (given.only ?? []).map(parsePart),
+    users: (given.user ?? []).map(fromText),
+    mailboxes: (given.mailbox ?? []).flatMap((name) =>
+      [...new Set([name, toModifiedUtf7(name)])].map(fromText),
+    ),
+    uids: given.uid === undefined ? undefined : parseUids(given.uid),
+    mappings: (given.map ?? []).map(parseMapping),
+    owner: given.owner === undefined ? undefined : parseOwner(given.owner),
+    overwrite: parseOverwrite(given.overwrite),
+  };
+}
+
+function parsePart(text: string): RestorePart {
+  if (text === "configdirectory" || text === "sieve" || text === "mailbox-list" || text === "config")
+    return { part: text };
+  const partition = /^partition=(.+)$/.exec(text)?.[1];
+  if (partition !== undefined) return { part: "partition", name: fromText(partition) };
+  throw new CyrvaultError("USAGE", `--only ${text}: there is no such part`, {
+    hint: "it is configdirectory, partition=NAME, sieve, mailbox-list or config",
+  });
+}
+
+function parseUids(text: string): NonNullable<RestoreOptions["uids"]> {
+  const uids = parseUidSet(text);
+  if (uids !== undefined) return uids;
+  throw new CyrvaultError("USAGE", `--uid ${text}: not a set of UIDs`, { hint: "write 42 or 4,7:9,12:*" });
+}
+
+function parseOverwrite(text: string | undefined): RestoreOptions["overwrite"] {
+  if (text === undefined || text === "never" || text === "if-different") return text;
+  throw new CyrvaultError("USAGE", `--overwrite ${text}: it is never or if-different`);
+}
+
+/** Names or numbers. */
+function parseOwner(text: string): NonNullable<RestoreOptions["owner"]> {
+  const [user = "", group = "", ...rest] = text.split(":");
+  const uid = /^\d{1,10}$/.test(user) ? Number(user) : userId(user);
+  const gid = /^\d{1,10}$/.test(group) ? Number(group) : groupId(group);
+  if (rest.length === 0 && uid !== undefined && gid !== undefined) return { uid, gid };
+  throw new CyrvaultError("USAGE", `--owner ${text}: no such user and group`, {
+    hint: "write USER:GROUP, as names that this machine knows or as numbers",
+  });
+}
+
+function findingObject({ code, severity, path, message }: RestoreFinding): object {
+  return { code, severity, path: toText(path), message };
+}
+
+function restoreObject(result: RestoreResult): object {
+  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook } = result;
+  return {
+    backup,
+    mailboxes,
+    messages,
+    files,
+    bytes,
+    findings: findings.map(findingObject),
+    findingsTotal,
+    seconds,
+    runbook: runbook?.path ?? null,
+  };
+}
+
+function planText(plan: RestorePlan): string {
+  const {
+    backup,
+    mailboxes,
+    messages,
+    files,
+    bytes,
+    spaceNeeded,
+    spaceFree,
+    roots,
+    resumes,
+    wouldOverwrite,
+  } = plan;
+  const lines = [
+    `Restore of ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)}.`,
+    `  space needed ${humanBytes(spaceNeeded)}, free ${humanBytes(spaceFree)}`,
+    ...roots.map(({ from, to }) => `  ${from} → ${to}`),
+  ];
+  if (resumes) lines.push("  goes on with a restore that was interrupted");
+  for (const path of wouldOverwrite.slice(0, FINDINGS_SHOWN)) lines.push(`  is there already: ${path}`);
+  return lines.join("\n");
+}
+
+async function printResult(output: Output, result: RestoreResult): Promise<void> {
+  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook } = result;
+  for (const { severity, code, path, message } of findings.slice(0, FINDINGS_SHOWN))
+    output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
+  if (findingsTotal > FINDINGS_SHOWN) output.note(`  and ${findingsTotal - FINDINGS_SHOWN} more`);
+  await output.text(
+    `Restored ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in ${humanDuration(seconds * 1000)}; every byte compared with what was stored.`,
+  );
+  if (runbook !== undefined) await output.text(`\n${runbook.text}\nThis is also in ${runbook.path}`);
+}

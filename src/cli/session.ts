@@ -1,0 +1,97 @@
+/** What every command has at hand: where to print, how to show progress, how to open the repository. */
+import type { Clock } from "../base/clock.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { createLogger, type Logger } from "../base/log.ts";
+import { Progress } from "../base/progress.ts";
+import type { Repository } from "../store/repository.ts";
+import { type Access, openStored } from "./compose.ts";
+import { Output } from "./output.ts";
+import { askPassword, givenPassword, type Password } from "./password.ts";
+import { ProgressDisplay, type ProgressStyle } from "./progress-display.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface CommonOptions {
+  readonly repo?: string;
+  readonly passwordFile?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+export class Session {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly output: Output;
+  readonly log: Logger;
+  readonly progress = new Progress();
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly #common: CommonOptions;
+
+  constructor(terminal: Terminal, clock: Clock, signal: AbortSignal, common: CommonOptions) {
+    this.terminal = terminal;
+    this.clock = clock;
+    this.signal = signal;
+    this.#common = common;
+    this.json = common.json === true;
+    this.quiet = common.quiet === true;
+    const verbose = common.verbose === true;
+    this.output = new Output(terminal, { json: this.json, verbose });
+    const least = this.quiet ? "warning" : verbose ? "debug" : "info";
+    this.log = createLogger((record) => this.output.log(record), least);
+  }
+
+  /** @throws {CyrvaultError} `USAGE`. */
+  get location(): string {
+    const location = this.#common.repo ?? this.terminal.env["CYRVAULT_REPO"];
+    if (location !== undefined && location !== "") return location;
+    throw new CyrvaultError("USAGE", "no repository is named", {
+      hint: "use --repo PLACE or $CYRVAULT_REPO",
+    });
+  }
+
+  /** Without asking anybody. */
+  get password(): Password | undefined {
+    return givenPassword(this.#common.passwordFile, this.terminal.env);
+  }
+
+  /** `read` writes nothing at all: it works on read-only media and beside everybody. */
+  async withRepository<T>(access: Access, use: (repository: Repository) => Promise<T>): Promise<T> {
+    const { repository, close } = await openStored(this.location, {
+      access,
+      password: this.password,
+      ask: () => askPassword(this.terminal),
+      clock: this.clock,
+      log: this.log,
+    });
+    try {
+      return await use(repository);
+    } finally {
+      await close();
+    }
+  }
+
+  /** Shows `progress` while `work` is under way. */
+  async withProgress<T>(work: () => Promise<T>): Promise<T> {
+    const { progress, output, terminal, clock } = this;
+    const display = new ProgressDisplay({ progress, output, terminal, clock, style: this.#progressStyle() });
+    display.start();
+    try {
+      return await work();
+    } finally {
+      display.stop();
+    }
+  }
+
+  /** For backups that cannot be read, when all are looked through. */
+  readonly onUnreadable = (backup: string, error: CyrvaultError): void => {
+    this.log.warning(`backup ${backup} cannot be read and is left out: ${error.message}`);
+  };
+
+  #progressStyle(): ProgressStyle {
+    if (this.quiet) return "none";
+    if (this.json) return "json";
+    return this.terminal.errIsTerminal ? "line" : "plain";
+  }
+}
