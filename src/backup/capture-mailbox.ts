@@ -44,6 +44,8 @@ export interface MailboxCaptureContext {
   readonly keepFile: (name: ByteString) => Keep;
   readonly rules: number;
   readonly scrub: (name: ByteString) => boolean;
+  /** Called now and then while messages are captured: a checkpoint may be made meanwhile. */
+  readonly breathe: () => Promise<void>;
 }
 
 const STRETCH_BYTES = 1024 * 1024;
@@ -55,19 +57,21 @@ interface DirectoryNow extends PlaceDirectory {
   readonly listing: Listing | undefined;
 }
 
-export async function captureMailbox(
-  context: MailboxCaptureContext,
-  task: PlacedTask,
-  before: MailboxEntry | undefined,
-): Promise<MailboxEntry> {
-  return await new MailboxCapture(context, task, before).run();
+interface Known {
+  readonly files: readonly MailboxFile[];
+  readonly header: MailboxHeader | undefined;
+  readonly columns: IndexColumns | undefined;
 }
 
-class MailboxCapture {
+/** One mailbox, one capture. */
+export class MailboxCapture {
   readonly #context: MailboxCaptureContext;
   readonly #task: PlacedTask;
   readonly #before: MailboxEntry | undefined;
   readonly #directories: readonly DirectoryNow[];
+  #known: Known | undefined;
+  #writer: PageTreeWriter<MessageEntry, number> | undefined;
+  #bytes = 0;
   #openFindings = 0;
   #headerBytes: Buffer | undefined;
 
@@ -79,22 +83,34 @@ class MailboxCapture {
   }
 
   async run(): Promise<MailboxEntry> {
-    const { name, list, place } = this.#task;
-    const directories = place.directories.map(
-      ({ role, path, stat }): MailboxDirectory => ({ role, path, stat }),
-    );
     const files = await this.#captureFiles();
     const header = await this.#readHeader(files);
     const columns = await this.#readIndex(files, header);
     this.#checkIdentity(header);
-    const indexContent = files.find((file) => file.name === "cyrus.index")?.content;
-    const messages = await this.#captureMessages(header, columns, indexContent);
-    this.#requireSteady(directories, files);
+    this.#known = { files, header, columns };
+    const messages = await this.#captureMessages(this.#known);
+    this.#requireSteady(files);
+    return this.#entry(this.#known, messages);
+  }
 
-    const uniqueid = list?.uniqueid ?? header?.uniqueId;
+  /**
+   * The entry as far as the messages have come, undefined while there are none. It says that it must be looked
+   * at again, whatever its stats say.
+   */
+  async partial(): Promise<MailboxEntry | undefined> {
+    if (this.#known === undefined || this.#writer === undefined) return undefined;
+    const tree = await this.#writer.snapshot();
+    return { ...this.#entry(this.#known, { tree, bytes: this.#bytes }), racy: true };
+  }
+
+  #entry({ files, header, columns }: Known, messages: { tree: PageTree; bytes: number }): MailboxEntry {
+    const { name, list, place } = this.#task;
+    const directories = this.#directories.map(
+      ({ role, path, stat }): MailboxDirectory => ({ role, path, stat }),
+    );
     return {
       name,
-      uniqueid,
+      uniqueid: list?.uniqueid ?? header?.uniqueId,
       partition: place.partition,
       mailboxType: list?.mailboxType ?? header?.mailboxType ?? fromText("e"),
       acl: list?.acl ?? header?.acl ?? fromText(""),
@@ -271,11 +287,8 @@ class MailboxCapture {
     );
   }
 
-  async #captureMessages(
-    header: MailboxHeader | undefined,
-    columns: IndexColumns | undefined,
-    indexContent: Content | undefined,
-  ): Promise<{ tree: PageTree; bytes: number }> {
+  async #captureMessages({ files, header, columns }: Known): Promise<{ tree: PageTree; bytes: number }> {
+    const indexContent = files.find(({ name }) => name === "cyrus.index")?.content;
     const before = this.#before;
     const uniqueid = this.#task.list?.uniqueid ?? header?.uniqueId;
     const sameMailbox =
@@ -302,20 +315,25 @@ class MailboxCapture {
               uidKey(entry.uid),
             ),
       mayReuse: sameMailbox && !this.#context.scrub(this.#task.name),
+      hasFile: (directory, uid) => {
+        const { role, realPath } = this.#directories[directory] as DirectoryNow;
+        return role !== "meta" && lstatSource(joinPath(realPath, `${uid}.` as ByteString))?.type === "file";
+      },
     });
     const writer = new PageTreeWriter<MessageEntry, number>(messagePages, this.#context.sink);
+    this.#writer = writer;
     const capture = new MessageCapture({
       pipeline: this.#context.pipeline,
       directories: this.#directories,
       goodCopy: (id, guid) => this.#matchesGuid(id, guid),
       find: (code, severity, path, message, uid) => this.#find(code, severity, path, message, uid),
     });
-    let bytes = 0;
     for await (const { entry, size } of capture.entries(decisions)) {
       await writer.add(entry);
-      bytes += size;
+      this.#bytes += size;
+      await this.#context.breathe();
     }
-    return { tree: await writer.finish(), bytes };
+    return { tree: await writer.finish(), bytes: this.#bytes };
   }
 
   /** The index as the parent backup holds it; where it is the same file, the same columns. */
@@ -341,10 +359,10 @@ class MailboxCapture {
   }
 
   /** A frozen view does not change; where it does, it was none, and the record says so. */
-  #requireSteady(directories: readonly MailboxDirectory[], files: readonly MailboxFile[]): void {
+  #requireSteady(files: readonly MailboxFile[]): void {
     const places = this.#task.place.directories;
     const changed =
-      directories.some((directory, i) => !isStill(places[i]?.realPath, directory.stat)) ||
+      places.some(({ realPath, stat }) => !isStill(realPath, stat)) ||
       files.some(
         (file) =>
           file.leftOut === undefined &&
@@ -390,7 +408,10 @@ class MailboxCapture {
   #lookAt(directory: PlaceDirectory): DirectoryNow {
     const before = this.#before?.directories.findIndex(({ path }) => path === directory.path) ?? -1;
     const then = this.#before?.directories[before];
-    const asBefore = !directory.listed && then !== undefined && sameStat(then.stat, directory.stat);
+    // What could not be read last time, or not yet, has no entry: only a listing tells that it is there.
+    const isWhole = this.#before?.openFindings === 0 && !this.#before.racy;
+    const asBefore =
+      !directory.listed && isWhole && then !== undefined && sameStat(then.stat, directory.stat);
     return { ...directory, before, listing: asBefore ? undefined : this.#list(directory) };
   }
 

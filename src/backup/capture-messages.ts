@@ -7,7 +7,7 @@ import type { FindingCode, Severity } from "../manifest/finding.ts";
 import type { MessageEntry } from "../manifest/model.ts";
 import type { ObjectId } from "../store/object.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
-import type { MessageDecision } from "./message-plan.ts";
+import type { EarlierMessage, MessageDecision } from "./message-plan.ts";
 import type { MessageFile, MessageOutcome } from "./pipeline/messages.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
 
@@ -106,8 +106,7 @@ export class MessageCapture {
       );
     }
     if (outcome.state === "absent") {
-      if (decision.indexed)
-        return this.#missing({ action: "missing", uid, expunged: false, before, size: decision.size });
+      if (decision.indexed) return this.#missing({ action: "missing", uid, expunged: false, before });
       find(
         "file-vanished",
         "note",
@@ -127,14 +126,14 @@ export class MessageCapture {
         `${why}${keptNote(before)}`,
         uid,
       );
-      return before === undefined ? undefined : kept(before, decision.size);
+      return before === undefined ? undefined : kept(before);
     }
     const { id, stat, guidMatches } = outcome;
     const sizeMatches = decision.size === undefined || decision.size === stat.size;
     let good: ObjectId | undefined;
     if (guidMatches === false) {
       if (before !== undefined && decision.sameAsBefore && decision.guid !== undefined)
-        good = await this.#goodCopy(before, id, decision.guid);
+        good = await this.#goodCopy(before.entry, id, decision.guid);
       const what =
         good === undefined
           ? "no earlier backup has a good copy"
@@ -202,7 +201,7 @@ export class MessageCapture {
       `${what} has a record in the index and no file${keptNote(before)}`,
       uid,
     );
-    return before === undefined ? undefined : kept(before, decision.size);
+    return before === undefined ? undefined : kept(before);
   }
 
   #fileOf({ uid, directory, guid }: ReadDecision): MessageFile {
@@ -218,11 +217,11 @@ export class MessageCapture {
   }
 }
 
-function kept(before: MessageEntry, indexSize: number | undefined): CapturedMessage {
-  const size = before.size ?? indexSize ?? 0;
-  return { entry: { ...before, size }, size };
+/** Marked by its size, so that it is looked at again next time. */
+function kept({ entry, size = 0 }: EarlierMessage): CapturedMessage {
+  return { entry: { ...entry, size }, size };
 }
 
-function keptNote(before: MessageEntry | undefined): string {
+function keptNote(before: EarlierMessage | undefined): string {
   return before === undefined ? "" : "; the copy of an earlier backup is kept";
 }

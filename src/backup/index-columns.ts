@@ -25,14 +25,14 @@ const GUID_BYTES = 20;
 export interface IndexColumns {
   readonly header: IndexHeader;
   readonly count: number;
-  /** Ascending, unless `ordered` is false. */
+  /** Ascending; a UID may stand here twice in a damaged file. */
   readonly uids: Uint32Array;
   readonly sizes: Float64Array;
   readonly guids: Uint8Array;
   readonly flags: Uint8Array;
   readonly damaged: number;
   readonly withoutGuid: number;
-  /** False: records are not in the order of UIDs, which Cyrus never writes. */
+  /** False: in the file the records are not in the order of UIDs, which Cyrus never writes. Here they are. */
   readonly ordered: boolean;
   /** Recomputed from the records; undefined below version 12. */
   readonly syncCrc: number | undefined;
@@ -77,6 +77,7 @@ export class IndexColumnsBuilder {
   finish(): IndexColumns {
     if (this.#header === undefined) this.#begin();
     const header = this.#header as IndexHeader;
+    if (!this.#ordered) this.#sort();
     return {
       header,
       count: this.#count,
@@ -140,10 +141,24 @@ export class IndexColumnsBuilder {
     this.#flags[at] = flags;
   }
 
+  #sort(): void {
+    const order = Uint32Array.from({ length: this.#count }, (_, at) => at);
+    const [uids, sizes, guids, flags] = [this.#uids, this.#sizes, this.#guids, this.#flags];
+    order.sort((a, b) => (uids[a] as number) - (uids[b] as number) || a - b);
+    this.#uids = Uint32Array.from(order, (at) => uids[at] as number);
+    this.#sizes = Float64Array.from(order, (at) => sizes[at] as number);
+    this.#flags = Uint8Array.from(order, (at) => flags[at] as number);
+    this.#guids = new Uint8Array(this.#count * GUID_BYTES);
+    for (const [to, from] of order.entries())
+      this.#guids.set(guids.subarray(from * GUID_BYTES, (from + 1) * GUID_BYTES), to * GUID_BYTES);
+  }
+
   #reserve(more: number): void {
     const needed = this.#count + more;
     if (needed <= this.#uids.length) return;
-    const capacity = Math.max(needed, this.#uids.length * 2, 64);
+    // No more than the header says there are, so that the last growth does not double what is needed.
+    const { recordCount } = this.#header as IndexHeader;
+    const capacity = Math.min(recordCount, Math.max(needed, this.#uids.length * 2, 64));
     this.#uids = grown(new Uint32Array(capacity), this.#uids);
     this.#sizes = grown(new Float64Array(capacity), this.#sizes);
     this.#guids = grown(new Uint8Array(capacity * GUID_BYTES), this.#guids);
@@ -151,9 +166,8 @@ export class IndexColumnsBuilder {
   }
 }
 
-/** The record's position, or -1. Of two records with one UID in a disordered file, any. */
+/** The record's position, or -1. Of two records with one UID in a damaged file, any. */
 export function findRecord(columns: IndexColumns, uid: number): number {
-  if (!columns.ordered) return columns.uids.indexOf(uid);
   let low = 0;
   let high = columns.count - 1;
   while (low <= high) {

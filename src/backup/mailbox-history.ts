@@ -22,7 +22,7 @@ export class MailboxHistory {
   readonly #source: PageSource;
   readonly #parents: readonly ManifestRoot[];
   readonly #cursors: readonly Cursor<MailboxEntry>[];
-  /** uniqueid to the name of a mailbox that the parent had and that is gone. */
+  /** uniqueid to the name that a mailbox had in the parent and has no longer. */
   readonly #gone = new Map<ByteString, ByteString>();
   /** Names of the parent that are there no longer. */
   goneCount = 0;
@@ -43,11 +43,13 @@ export class MailboxHistory {
   ): Promise<MailboxHistory> {
     const history = new MailboxHistory(source, parents);
     if (parents.backup === undefined) return history;
-    const names = new Set(tasks.map(({ name }) => name));
-    for await (const { name, uniqueid } of readPageTree(parents.backup.mailboxes, source, mailboxPages)) {
-      if (names.has(name)) continue;
-      history.goneCount++;
-      if (uniqueid !== undefined) history.#gone.set(uniqueid, name);
+    const byName = new Map(tasks.map((task) => [task.name, task]));
+    for await (const entry of readPageTree(parents.backup.mailboxes, source, mailboxPages)) {
+      const today = byName.get(entry.name);
+      if (today === undefined) history.goneCount++;
+      else if (!isOther(entry, today)) continue;
+      // Its name is free, or another mailbox's.
+      if (entry.uniqueid !== undefined) history.#gone.set(entry.uniqueid, entry.name);
     }
     return history;
   }

@@ -27,8 +27,7 @@ export type MessageDecision =
       /** Of the index; undefined where it has no sound record. */
       readonly size: number | undefined;
       readonly indexed: boolean;
-      /** The parent's entry of the same UID, whatever it holds. */
-      readonly before: MessageEntry | undefined;
+      readonly before: EarlierMessage | undefined;
       /** The parent's index gave the same GUID and size for it. */
       readonly sameAsBefore: boolean;
       /** A second file of the same UID lies there. */
@@ -39,9 +38,16 @@ export type MessageDecision =
       readonly action: "missing";
       readonly uid: number;
       readonly expunged: boolean;
-      readonly before: MessageEntry | undefined;
-      readonly size: number | undefined;
+      readonly before: EarlierMessage | undefined;
     };
+
+/** What the parent has of the same UID, whatever that is. */
+export interface EarlierMessage {
+  /** Its directory is a position in today's list. */
+  readonly entry: MessageEntry;
+  /** Of the message that the entry names; undefined where neither entry nor index of the parent tell. */
+  readonly size: number | undefined;
+}
 
 export interface DirectoryContent {
   readonly role: "data" | "archive" | "meta";
@@ -58,6 +64,8 @@ export interface MessagePlanInput {
   readonly beforeEntries: Cursor<MessageEntry>;
   /** False: entries of the parent are not taken over (another uniqueid or uidvalidity, or `--scrub`). */
   readonly mayReuse: boolean;
+  /** Whether a file is there, in a directory that was not listed: asked where only the index names a message. */
+  readonly hasFile: (directory: number, uid: number) => boolean;
 }
 
 export async function* planMessages(input: MessagePlanInput): AsyncGenerator<MessageDecision> {
@@ -73,7 +81,7 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
       const next = uids?.[positions[d] as number];
       if (next !== undefined && next < uid) uid = next;
     }
-    if (columns?.ordered) {
+    if (columns !== undefined) {
       while (record < columns.count && isNoFile(columns, record)) record++;
       const next = columns.uids[record];
       if (record < columns.count && next !== undefined && next < uid) uid = next;
@@ -85,6 +93,8 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
     for (const [d, { uids }] of directories.entries()) {
       if (uids === undefined) {
         if (beforeHere !== undefined && newPosition.get(beforeHere.directory) === d) found.push(d);
+        // The parent had no entry of it where it could not read it.
+        else if (beforeHere === undefined && input.hasFile(d, uid)) found.push(d);
       } else if (uids[positions[d] as number] === uid) {
         positions[d] = (positions[d] as number) + 1;
         found.push(d);
@@ -93,7 +103,7 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
     const at = columns === undefined ? -1 : findRecord(columns, uid);
     const decision = decide(input, uid, found, at, beforeHere);
     if (beforeHere !== undefined) await beforeEntries.skip();
-    if (columns?.ordered && columns.uids[record] === uid) record++;
+    while (columns?.uids[record] === uid) record++;
     if (decision !== undefined) yield decision;
   }
 }
@@ -110,8 +120,12 @@ function decide(
   const sound = columns !== undefined && at >= 0 && (flags & RECORD_DAMAGED) === 0;
   if (found.length === 0) {
     if (at < 0 || (flags & RECORD_UNLINKED) !== 0) return undefined;
-    const size = columns === undefined || !sound ? undefined : columns.sizes[at];
-    return { action: "missing", uid, expunged: (flags & RECORD_EXPUNGED) !== 0, before, size };
+    return {
+      action: "missing",
+      uid,
+      expunged: (flags & RECORD_EXPUNGED) !== 0,
+      before: earlier(input, before, undefined),
+    };
   }
   const wantedRole = (flags & RECORD_ARCHIVED) !== 0 ? "archive" : "data";
   const directory = found.find((d) => directories[d]?.role === wantedRole) ?? (found[0] as number);
@@ -127,7 +141,33 @@ function decide(
     const entry = before.directory === directory ? before : { ...before, directory };
     return { action: "reuse", entry, size: size as number };
   }
-  return { action: "read", uid, directory, guid, size, indexed: at >= 0, before, sameAsBefore, duplicateIn };
+  return {
+    action: "read",
+    uid,
+    directory,
+    guid,
+    size,
+    indexed: at >= 0,
+    before: earlier(input, before, directory),
+    sameAsBefore,
+    duplicateIn,
+  };
+}
+
+function earlier(
+  { directories, beforeColumns }: MessagePlanInput,
+  entry: MessageEntry | undefined,
+  foundIn: number | undefined,
+): EarlierMessage | undefined {
+  if (entry === undefined) return undefined;
+  const where = foundIn ?? directories.findIndex(({ before }) => before === entry.directory);
+  // Its directory is gone: a message belongs to the first one, which holds messages if any does.
+  const directory = Math.max(0, where);
+  const at = beforeColumns === undefined ? -1 : findRecord(beforeColumns, entry.uid);
+  return {
+    entry: entry.directory === directory ? entry : { ...entry, directory },
+    size: entry.size ?? (at < 0 ? undefined : beforeColumns?.sizes[at]),
+  };
 }
 
 function isSameRecord(then: IndexColumns | undefined, uid: number, guid: Uint8Array, size: number): boolean {

@@ -31,10 +31,10 @@ export async function findParents(repository: Repository, server: string): Promi
 /** undefined: it was forgotten between the listing and now, or cannot be read: an older one serves as parent then. */
 async function readRoot(repository: Repository, id: string): Promise<ManifestRoot | undefined> {
   try {
-    const bytes = await repository.readBackup(id);
-    return bytes === undefined ? undefined : decodeRoot(bytes);
+    return decodeRoot(await repository.readBackup(id));
   } catch (error) {
-    if (isCyrvaultError(error, "REPOSITORY_DAMAGED")) return undefined;
+    if (isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "BACKUP_NOT_FOUND"))
+      return undefined;
     throw error;
   }
 }

@@ -3,7 +3,7 @@
  * captured, several at once; entries come out in order.
  */
 import type { MailboxEntry } from "../manifest/model.ts";
-import { captureMailbox, type MailboxCaptureContext } from "./capture-mailbox.ts";
+import { MailboxCapture, type MailboxCaptureContext } from "./capture-mailbox.ts";
 import { type MailboxHistory, whyMailboxChanged } from "./mailbox-history.ts";
 import type { PlacedTask } from "./mailbox-join.ts";
 
@@ -15,33 +15,66 @@ export interface ProcessedMailbox {
 /** Small mailboxes are many: enough of them under way that the workers always have something. */
 const UNDER_WAY = 12;
 
-export async function* processMailboxes(
-  tasks: readonly PlacedTask[],
-  history: MailboxHistory,
-  context: MailboxCaptureContext,
-): AsyncGenerator<ProcessedMailbox> {
-  const underWay: Promise<ProcessedMailbox>[] = [];
-  for (const task of tasks) {
-    const result = processOne(task, await history.before(task), context);
-    // It may fail while an earlier one is awaited: the failure is met when its turn comes.
-    result.catch(() => {});
-    underWay.push(result);
-    while (underWay.length >= UNDER_WAY) yield (await underWay.shift()) as ProcessedMailbox;
-  }
-  for (const result of underWay) yield await result;
+interface UnderWay {
+  readonly capture: MailboxCapture | undefined;
+  readonly result: Promise<ProcessedMailbox>;
+  done?: ProcessedMailbox;
 }
 
-async function processOne(
-  task: PlacedTask,
-  befores: readonly MailboxEntry[],
-  context: MailboxCaptureContext,
-): Promise<ProcessedMailbox> {
-  for (const before of befores) {
-    if (whyMailboxChanged(task, before, context) !== undefined) continue;
-    return { entry: takenOver(task, before), state: "unchanged" };
+export class MailboxProcessor {
+  readonly #history: MailboxHistory;
+  readonly #context: MailboxCaptureContext;
+  readonly #underWay: UnderWay[] = [];
+
+  constructor(history: MailboxHistory, context: MailboxCaptureContext) {
+    this.#history = history;
+    this.#context = context;
   }
-  const entry = await captureMailbox(context, task, befores[0]);
-  return { entry, state: befores.length === 0 ? "new" : "changed" };
+
+  async *process(tasks: readonly PlacedTask[]): AsyncGenerator<ProcessedMailbox> {
+    for (const task of tasks) {
+      this.#begin(task, await this.#history.before(task));
+      if (this.#underWay.length >= UNDER_WAY) yield await this.#next();
+    }
+    while (this.#underWay.length > 0) yield await this.#next();
+  }
+
+  /** Entries of what is under way, as far as it has come: the next run goes on from there. In order. */
+  async partial(): Promise<MailboxEntry[]> {
+    const entries: MailboxEntry[] = [];
+    for (const { capture, done } of [...this.#underWay]) {
+      const entry = done?.entry ?? (await capture?.partial());
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
+  }
+
+  #begin(task: PlacedTask, befores: readonly MailboxEntry[]): void {
+    const same = befores.find((before) => whyMailboxChanged(task, before, this.#context) === undefined);
+    if (same !== undefined) {
+      const done: ProcessedMailbox = { entry: takenOver(task, same), state: "unchanged" };
+      this.#underWay.push({ capture: undefined, result: Promise.resolve(done), done });
+      return;
+    }
+    const capture = new MailboxCapture(this.#context, task, befores[0]);
+    const state = befores.length === 0 ? "new" : "changed";
+    const underWay: UnderWay = { capture, result: capture.run().then((entry) => ({ entry, state })) };
+    // It may fail while an earlier one is awaited: the failure is met when its turn comes.
+    underWay.result.then(
+      (done) => {
+        underWay.done = done;
+      },
+      () => {},
+    );
+    this.#underWay.push(underWay);
+  }
+
+  async #next(): Promise<ProcessedMailbox> {
+    const [first] = this.#underWay;
+    const result = await (first as UnderWay).result;
+    this.#underWay.shift();
+    return result;
+  }
 }
 
 /** The record as the parent has it, with what is always taken fresh from the mailbox list. */

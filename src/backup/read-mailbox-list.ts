@@ -1,6 +1,6 @@
 /** The frozen mailboxes.db: as entries for the survey, and as the text that `ctl_mboxlist -u` takes. */
 import { type ByteString, toText } from "../base/byte-string.ts";
-import { isCyrvaultError } from "../base/errors.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { type DatabaseReading, readDatabase } from "../cyrus/database.ts";
 import {
   joinAcl,
@@ -33,14 +33,14 @@ export function openMailboxList(
   path: ByteString,
   findings: FindingSink,
 ): MailboxList | undefined {
-  const resolved = view.resolve(path);
-  const file = resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);
-  if (file === undefined) {
+  const file = readListFile(view, path);
+  if (file === undefined || file instanceof CyrvaultError) {
+    const why = file === undefined ? "there is no mailbox list" : file.message;
     findings.add(
       "database-unreadable",
       "error",
       path,
-      "there is no mailbox list: mailboxes are known by their directories only",
+      `${why}: mailboxes are known by their directories only`,
     );
     return undefined;
   }
@@ -103,6 +103,19 @@ export function openMailboxList(
     },
     text: (keep) => printTextList(filterNames(entriesOf(readMailboxList(records, style)), keep), family),
   };
+}
+
+function readListFile(
+  view: SourceView,
+  path: ByteString,
+): { readonly bytes: Buffer } | CyrvaultError | undefined {
+  try {
+    const resolved = view.resolve(path);
+    return resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);
+  } catch (error) {
+    if (isCyrvaultError(error, "IO") || isCyrvaultError(error, "SOURCE_INVALID")) return error;
+    throw error;
+  }
 }
 
 function* entriesOf(

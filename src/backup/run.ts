@@ -34,7 +34,7 @@ import { OwnerNames } from "./owners.ts";
 import { findParents, type Parents } from "./parents.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
-import { processMailboxes } from "./process-mailboxes.ts";
+import { MailboxProcessor } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList } from "./read-mailbox-list.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
@@ -221,6 +221,16 @@ class BackupRun {
     const { run, parents } = this.#given;
     progress.beginPhase("mailboxes", clock.monotonicMs(), { items: tasks.length, bytes: 0 });
     const history = await MailboxHistory.open(repository.objects, parents, tasks);
+    let bytesBefore = 0;
+    const breathe = async (): Promise<void> => {
+      signal?.throwIfAborted();
+      const { bytesRead } = pipeline.counts;
+      if (bytesRead > bytesBefore) progress.add({ bytes: bytesRead - bytesBefore }, clock.monotonicMs());
+      bytesBefore = bytesRead;
+      if (!this.#checkpointIsDue(bytesRead)) return;
+      this.#lastCheckpoint = { atMs: clock.monotonicMs(), bytes: bytesRead };
+      await pipeline.pause(() => this.#checkpoint(writer, processor, surveyed, processed, pipeline));
+    };
     const capture: MailboxCaptureContext = {
       sink: run.writer,
       source: repository.objects,
@@ -231,7 +241,9 @@ class BackupRun {
       keepFile: (name) => this.#decisions.keepFile(name),
       rules: this.#decisions.rules,
       scrub: (name) => this.#decisions.scrub(name),
+      breathe,
     };
+    const processor = new MailboxProcessor(history, capture);
     const writer = new PageTreeWriter<MailboxEntry, MailboxEntry["name"]>(mailboxPages, run.writer);
     const processed: Processed = {
       tree: EMPTY_TREE,
@@ -246,9 +258,7 @@ class BackupRun {
       fileBytes: 0,
       unchangedNames: new Set(),
     };
-    let bytesBefore = 0;
-    for await (const { entry, state } of processMailboxes(tasks, history, capture)) {
-      signal?.throwIfAborted();
+    for await (const { entry, state } of processor.process(tasks)) {
       await writer.add(entry);
       processed.total++;
       processed[state]++;
@@ -261,42 +271,36 @@ class BackupRun {
         processed.files++;
         processed.fileBytes += stat.size;
       }
-      progress.add({ items: 1, bytes: pipeline.counts.bytesRead - bytesBefore }, clock.monotonicMs());
-      bytesBefore = pipeline.counts.bytesRead;
-      if (this.#checkpointIsDue(pipeline)) await this.#checkpoint(pipeline, writer, surveyed, processed);
+      progress.add({ items: 1 }, clock.monotonicMs());
+      await breathe();
     }
     await history.close();
     return { ...processed, gone: history.goneCount, tree: await writer.finish() };
   }
 
-  #checkpointIsDue(pipeline: MessagePipeline): boolean {
+  #checkpointIsDue(bytesRead: number): boolean {
     const { checkpointMs, checkpointBytes } = this.#options;
     const { atMs, bytes } = this.#lastCheckpoint;
-    return (
-      this.#context.clock.monotonicMs() - atMs >= checkpointMs ||
-      pipeline.counts.bytesRead - bytes >= checkpointBytes
-    );
+    return this.#context.clock.monotonicMs() - atMs >= checkpointMs || bytesRead - bytes >= checkpointBytes;
   }
 
-  /** Everything so far becomes durable, with a partial root that the next run takes as its second parent. */
+  /**
+   * Everything so far becomes durable, with a partial root that the next run takes as its second parent. While the
+   * pipeline pauses: whatever an entry refers to is in a complete pack.
+   */
   async #checkpoint(
-    pipeline: MessagePipeline,
     writer: PageTreeWriter<MailboxEntry, MailboxEntry["name"]>,
+    processor: MailboxProcessor,
     surveyed: Surveyed,
     processed: Processed,
+    pipeline: MessagePipeline,
   ): Promise<void> {
     const { run } = this.#given;
-    await pipeline.pause(async () => {
-      const tree = await writer.snapshot();
-      await run.writer.flush();
-      const none: FindingSummary = {
-        tree: EMPTY_TREE,
-        counts: { note: 0, warning: 0, error: 0, accepted: 0 },
-      };
-      const root = this.#root(surveyed, { ...processed, tree }, pipeline, none, undefined, []);
-      await run.checkpoint(encodeRoot(root));
-    });
-    this.#lastCheckpoint = { atMs: this.#context.clock.monotonicMs(), bytes: pipeline.counts.bytesRead };
+    const tree = await writer.snapshot(await processor.partial());
+    await run.writer.flush();
+    const none: FindingSummary = { tree: EMPTY_TREE, counts: { note: 0, warning: 0, error: 0, accepted: 0 } };
+    const root = this.#root(surveyed, { ...processed, tree }, pipeline, none, undefined, []);
+    await run.checkpoint(encodeRoot(root));
   }
 
   /** A message too large to be compared while it was cut is put together again, and verified, from the store. */

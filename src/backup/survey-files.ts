@@ -51,7 +51,7 @@ async function toEntry(
   { files, isRacy }: { readonly files: FileCapture; readonly isRacy: (stat: FileStat) => boolean },
 ): Promise<FileEntry> {
   const { path, realPath, stat, fileClass, before } = item;
-  const entry = { path, stat, fileClass, racy: isRacy(stat) };
+  const entry = { path, stat, fileClass, racy: item.unlisted === true || isRacy(stat) };
   if (item.leftOut !== undefined) return { ...entry, racy: false, leftOut: item.leftOut };
   if (item.target !== undefined) return { ...entry, target: item.target };
   if (item.type === "directory")

@@ -25,6 +25,8 @@ export interface SurveyItem {
   readonly leftOut?: string;
   readonly target?: ByteString;
   readonly mailboxDirectory?: boolean;
+  /** What lies in this directory is not known: the next run must list it, though nothing seems to have changed. */
+  readonly unlisted?: boolean;
   /** The parent backup's entry for the same path. */
   readonly before: FileEntry | undefined;
 }
@@ -132,14 +134,22 @@ export class Survey {
     const unchanged =
       before !== undefined && before.leftOut === undefined && !before.racy && sameStat(before.stat, stat);
     let listing: Listing | undefined;
+    let unlisted = false;
     if (!unchanged) {
       this.counts.directoriesListed++;
-      listing = this.#list(path, realPath, holdsMailboxes(root) ? "count" : "none");
+      const found = this.#list(path, realPath, holdsMailboxes(root) ? "count" : "none");
+      unlisted = found === undefined;
+      listing = found ?? EMPTY_LISTING;
     }
     const isMailbox = listing
       ? holdsMailboxes(root) && looksLikeMailbox(listing)
       : before?.mailboxDirectory === true;
-    yield { type: "directory", ...common, ...(isMailbox ? { mailboxDirectory: true } : {}) };
+    yield {
+      type: "directory",
+      ...common,
+      ...(isMailbox ? { mailboxDirectory: true } : {}),
+      ...(unlisted ? { unlisted } : {}),
+    };
     if (isMailbox)
       this.#input.places.add(root, {
         path,
@@ -190,7 +200,7 @@ export class Survey {
     }
   }
 
-  #list(path: ByteString, realPath: ByteString, messages: "count" | "none"): Listing {
+  #list(path: ByteString, realPath: ByteString, messages: "count" | "none"): Listing | undefined {
     try {
       const listing = listDirectory(realPath, messages);
       if (listing !== undefined) return listing;
@@ -198,7 +208,7 @@ export class Survey {
     } catch (error) {
       this.#unreadable(path, error);
     }
-    return EMPTY_LISTING;
+    return undefined;
   }
 
   #unreadable(path: ByteString, error: unknown): void {

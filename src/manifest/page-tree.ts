@@ -35,6 +35,8 @@ export class PageTreeWriter<T, K extends PageKey> {
   /** #levels[0] is the open page right above the leaves. */
   readonly #levels: InnerLevel<K>[] = [];
   #finished = false;
+  #closing: Promise<void> | undefined;
+  #result: Promise<PageTree> | undefined;
 
   constructor(codec: PageCodec<T, K>, sink: PageSink) {
     this.#codec = codec;
@@ -49,7 +51,11 @@ export class PageTreeWriter<T, K extends PageKey> {
   /** Keys must ascend strictly: anything else is an assertion. */
   async add(entry: T): Promise<void> {
     const key = this.#nextKey(entry);
-    if (cutsBefore(key, 0, this.#codec.cut, this.#leaf.length, this.#leafWeight)) await this.#closeLeaf();
+    if (cutsBefore(key, 0, this.#codec.cut, this.#leaf.length, this.#leafWeight)) {
+      this.#closing = this.#closeLeaf();
+      await this.#closing;
+      this.#closing = undefined;
+    }
     this.#push(entry);
   }
 
@@ -67,20 +73,35 @@ export class PageTreeWriter<T, K extends PageKey> {
     if (starts && this.#leaf.length === leaf.entries.length) this.#leafPage = leaf.page;
   }
 
-  /** The tree of what has been added so far, stored whole; the writer goes on as if nothing had been. */
-  async snapshot(): Promise<PageTree> {
+  /**
+   * The tree of what has been added so far, stored whole; the writer goes on as if nothing had been. The one call
+   * that may overlap with others.
+   * @param further - entries that the tree has besides, behind all that were added; for an unfinished writer only.
+   */
+  async snapshot(further: Iterable<T> = []): Promise<PageTree> {
+    if (this.#result !== undefined) return await this.#result;
+    // Between two pages the writer's state is in pieces.
+    while (this.#closing !== undefined) await this.#closing;
     const copy = new PageTreeWriter(this.#codec, this.#sink);
     copy.#leaf = [...this.#leaf];
     copy.#leafPage = this.#leafPage;
     copy.#entries = this.#entries;
+    copy.#leafWeight = this.#leafWeight;
+    copy.#lastKey = this.#lastKey;
     for (const { children, closedSome } of this.#levels)
       copy.#levels.push({ children: [...children], closedSome });
+    for (const entry of further) await copy.add(entry);
     return await copy.finish();
   }
 
   async finish(): Promise<PageTree> {
     assert(!this.#finished, "a page tree is finished once");
     this.#finished = true;
+    this.#result = this.#finish();
+    return await this.#result;
+  }
+
+  async #finish(): Promise<PageTree> {
     if (this.#entries === 0) return EMPTY_TREE;
     await this.#closeLeaf();
     for (let height = 1; ; height++) {
