@@ -1,6 +1,6 @@
 /** What a runbook is made from. */
 import type { ManifestRoot } from "../manifest/model.ts";
-import type { RestoreFinding } from "./options.ts";
+import type { RestoreFinding, RestoreOptions } from "./options.ts";
 import type { SiteOptions } from "./runbook-site.ts";
 import type { VersionFamily } from "./runbook-version.ts";
 
@@ -27,4 +27,14 @@ export interface RunbookInput extends SiteOptions {
 /** When the backup is of, for people. */
 export function moment(root: ManifestRoot): string {
   return `${new Date(root.cutMs).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+/** Which loss a restore is for, as far as what was asked for tells. */
+export function caseOf({ only, users, mailboxes, uids }: RestoreOptions): RunbookCase {
+  if (uids !== undefined) return "messages-only";
+  if (users.length > 0 || mailboxes.length > 0) return "some-mailboxes";
+  const spool = only.some(({ part }) => part === "partition");
+  const configuration = only.some(({ part }) => part === "configdirectory" || part === "mailbox-list");
+  if (spool && !configuration) return "spool-lost";
+  return configuration && !spool ? "configuration-lost" : "everything-lost";
 }

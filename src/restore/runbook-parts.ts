@@ -30,7 +30,9 @@ export function someMailboxesRunbook(input: RunbookInput, site: RunbookSite, ver
         "A copy of the files into a folder that is in use: UIDs, flags and quota of the live folder would be overwritten.",
         "Message files alone into a live folder, then reconstruct: they get new UIDs, no flags, no keywords.",
         "`reconstruct -U`: deletes message files. `reconstruct -r -f` over more than these folders: brings strays back.",
-        `An internal name (\`${first}\`) for reconstruct or quota: they pass over it without a word.`,
+        ...(site.external(first) === first
+          ? []
+          : [`An internal name (${first}) for reconstruct or quota: they pass over it without a word.`]),
       ],
     },
     stopStep(live),

@@ -32,9 +32,9 @@ export function stopStep(site: RunbookSite): Step {
 
 export function versionStep(site: RunbookSite, version: VersionTraits): Step {
   const lines: StepLine[] = [
-    `These data are of Cyrus ${version.label}. The Cyrus installed here must be the same or newer, with the imapd.conf of`,
-    "the backup: hashimapspool, fulldirhash, virtdomains, unixhierarchysep, partitions and metapartition_files decide",
-    "where each file is looked for.",
+    `These data are of Cyrus ${version.label}.`,
+    "The Cyrus installed here must be the same or newer, with the imapd.conf of the backup: hashimapspool, fulldirhash,",
+    "virtdomains, unixhierarchysep, partitions and metapartition_files decide where each file is looked for.",
   ];
   if (version.printsVersion) lines.push({ run: site.tool("cyr_info", "version") });
   else lines.push("See the version of the package (`dpkg -l 'cyrus*'`, `rpm -q cyrus-imapd`).");
@@ -80,10 +80,12 @@ export function runtimeDirectoriesStep(site: RunbookSite): Step {
   const usual = ["db", "lock", "log", "msg", "proc", "socket", "sync"].map((name) =>
     shell(`${config}/${name}`),
   );
-  const named =
-    `sed -nE "s|[{]configdirectory[}]|"${shell(config)}"|; ` +
-    "s#^(mboxname_lockpath|proc_path):[[:space:]]*##p; " +
-    `s#^[a-z_]*socket:[[:space:]]*(/.*)/[^/]*$#\\1#p" ${shell(site.workingConf)}`;
+  const script = [
+    `s#[{]configdirectory[}]#${config.replace(/[&#\\]/g, "\\$&")}#`,
+    "s#^(mboxname_lockpath|proc_path):[[:space:]]*##p",
+    "s#^[a-z_]*socket:[[:space:]]*(/.*)/[^/]*$#\\1#p",
+  ].join("; ");
+  const named = `sed -nE ${shell(script)} ${shell(site.workingConf)}`;
   const install = `install -d -o ${shell(site.user)} -g ${shell(site.group)} -m 755 "$d"`;
   return {
     title: "Make the directories that a running server needs and no backup holds.",
@@ -176,10 +178,14 @@ export function neverStep(site: RunbookSite, version: VersionTraits, options: { 
     "   UIDs, no flags and no keywords. First all the files, then reconstruct.",
     "cyrus.header, cyrus.index or cyrus.annotations alone, of another day than the rest of the mailbox: flags, UIDs and",
     "   names of keywords would not fit. They come back together or not at all.",
-    `An internal name (\`user.anna.Work\`) for reconstruct or quota: they want ${site.external("user.anna.Work")}, and pass`,
-    "   over anything else without a word and with exit status 0.",
-    "`ctl_cyrusdb -r` twice as a cure, or any repair of mailboxes.db: a torn list is better restored than repaired.",
+    "Any repair of a torn mailboxes.db: it is better restored once more than repaired.",
   ];
+  if (site.external("user.anna.Work") !== "user.anna.Work") {
+    lines.push(
+      "`reconstruct user.anna.Work`, with an internal name: this site's tools want `reconstruct user/anna/Work`, and pass",
+      "   over the other without a word and with exit status 0.",
+    );
+  }
   if (version.verifyIsBlind) {
     lines.push(
       "`ctl_mboxlist -v`: on 3.6.1 it sees no mailbox that lies by uniqueid and reports every one of them as missing.",
@@ -230,7 +236,7 @@ export function derivedStep(
     const compile = `for s; do ${shell(`${site.toolDirectory}/sievec`)} -C ${conf} "$s" "\${s%.script}.bc"; done`;
     if (scripts !== "") {
       lines.push("Filter scripts, compiled (without bytecode no filter runs, and nobody is told):", {
-        run: `runuser -u ${shell(site.user)} -- find ${scripts} -name '*.script' -exec sh -c '${compile}' sh {} +`,
+        run: `runuser -u ${shell(site.user)} -- find ${scripts} -name '*.script' -exec sh -c ${shell(compile)} sh {} +`,
       });
     }
   }

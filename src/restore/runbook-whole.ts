@@ -2,7 +2,7 @@
 import { escapeForTerminal } from "../base/escape.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { moment, type RunbookInput } from "./runbook-input.ts";
-import type { RunbookSite } from "./runbook-site.ts";
+import { type RunbookSite, shell } from "./runbook-site.ts";
 import {
   databaseStep,
   derivedStep,
@@ -56,7 +56,9 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
         lines: [
           "The configuration directory is newer than the mail. deliver.db would refuse mail that is sent again as already",
           "delivered; statuscache.db holds counts of the lost folders. Both are made anew:",
-          { run: `rm -f ${site.configDirectory}/deliver.db ${site.configDirectory}/statuscache.db` },
+          {
+            run: `rm -f ${["deliver.db", "statuscache.db"].map((name) => shell(`${site.configDirectory}/${name}`)).join(" ")}`,
+          },
           "(If imapd.conf has duplicate_db_path or statuscache_db_path, they lie there.)",
         ],
       },
@@ -128,7 +130,7 @@ function derived(
 
 /** The spool is of today, the list of the backup's day: what is on the disk and not in the list. */
 function newerFoldersStep(root: ManifestRoot, site: RunbookSite, version: VersionTraits): Step {
-  const headers = site.directories("partition", "metapartition").join(" ");
+  const headers = site.directories("partition", "metapartition").map(shell).join(" ");
   const find = `find ${headers} -name cyrus.header -newermt '${new Date(root.cutMs).toISOString().slice(0, 19)}Z'`;
   return {
     title: "Find folders that are newer than the mailbox list.",
