@@ -53,9 +53,13 @@ export class LookupPacks {
     for (const slot of this.#slots) if (slot.live) yield slot;
   }
 
-  /** @param isLive - by hex. Packs taken up after `slotsBefore` are left as they are: they are newer than the list. */
-  setLive(isLive: ReadonlySet<string>, slotsBefore: number): void {
-    for (const slot of this.#slots) if (slot.slot < slotsBefore) slot.live = isLive.has(slot.hex);
+  /**
+   * Takes over a list of packs.
+   * @param slotsBefore - `count` when the listing began: packs taken up since are newer than the list.
+   */
+  setLive(listed: ReadonlySet<PackSlot>, slotsBefore: number): void {
+    for (const pack of this.#slots) if (pack.slot < slotsBefore) pack.live = listed.has(pack);
+    for (const pack of listed) pack.live = true;
   }
 
   get count(): number {

@@ -4,22 +4,19 @@
  * pack is live. Answers are places to look at, not proof: the pack's directory has the whole id.
  */
 import type { Backend } from "../backend/backend.ts";
-import { toHex } from "../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { Cache } from "./cache.ts";
 import { LookupIndex } from "./lookup-index.ts";
+import { LoosePacks } from "./lookup-loose.ts";
 import { LookupPacks, type PackSlot } from "./lookup-packs.ts";
-import { LookupTable } from "./lookup-table.ts";
+import { LookupSegments } from "./lookup-segments.ts";
 import type { ObjectIndex } from "./object-index.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 import { openPack } from "./pack-reader.ts";
 import { PACKS_PREFIX, type PackId, type PackKind, parsePackName } from "./pack-types.ts";
 import type { Sealer } from "./sealer.ts";
-import { type PageCache, Segment } from "./segment.ts";
-import { parseSegmentName, SEGMENTS_PREFIX, type SegmentId, segmentName } from "./segment-format.ts";
+import type { Segment } from "./segment.ts";
 import { mergeSegments, planMerge } from "./segment-merge.ts";
-import { SegmentWriter } from "./segment-writer.ts";
 
 /** Packs whose directories are read at once. */
 const BATCH = 8;
@@ -46,23 +43,13 @@ export interface Candidate {
   readonly ordinal: number;
 }
 
-interface Loose {
-  readonly table: LookupTable;
-  readonly packs: Set<PackSlot>;
-}
-
 export class Lookup {
   readonly packs = new LookupPacks();
   readonly #options: LookupOptions;
-  readonly #pages: PageCache;
-  /** Replaced whole, never changed: who goes through them keeps what it began with. */
-  #segments: readonly Segment[] = [];
-  #damagedSegments = new Map<string, SegmentId>();
-  /** Still there, although one that is in use replaces them: left over from a merge that broke off. */
-  #superseded: readonly string[] = [];
-  #loose: Loose = newLoose();
+  readonly #segments: LookupSegments;
+  #loose = new LoosePacks();
   /** What a flush under way is writing. */
-  #frozen: Loose | undefined;
+  #frozen: LoosePacks | undefined;
   #index: LookupIndex | undefined;
   #generation = 0;
   #isReady = false;
@@ -72,7 +59,7 @@ export class Lookup {
 
   constructor(options: LookupOptions) {
     this.#options = options;
-    this.#pages = new Cache(options.pageBytesMax, (page) => page.length);
+    this.#segments = new LookupSegments(options);
   }
 
   /** Something was read that is newer than what was last looked at: a miss means little. */
@@ -86,7 +73,10 @@ export class Lookup {
 
   /** Looks what there is, unless that has been done before. */
   async ready(): Promise<void> {
-    if (!this.#isReady) await this.refresh();
+    if (this.#isReady) return;
+    await this.#exclusively(async () => {
+      if (!this.#isReady) await this.#refresh();
+    });
   }
 
   /** Packs that may be read, but count as absent for deduplication. @param marked - hex. */
@@ -100,11 +90,11 @@ export class Lookup {
   }
 
   get looseEntries(): number {
-    return this.#loose.table.size;
+    return this.#loose.entries;
   }
 
   get segments(): readonly Segment[] {
-    return this.#segments;
+    return this.#segments.current;
   }
 
   get index(): LookupIndex | undefined {
@@ -127,7 +117,7 @@ export class Lookup {
 
   /** A pack that is durable. Its objects are found from now on. */
   async addPack(packId: PackId, packKind: PackKind, directory: PackDirectory): Promise<void> {
-    this.#addLoose(this.packs.take(packId), packKind, directory);
+    this.#loose.add(this.packs.take(packId), packKind, directory);
     await this.#withIndex((index) => index.addPack(packId, directory));
   }
 
@@ -181,7 +171,7 @@ export class Lookup {
   attachIndex(index: ObjectIndex, onProgress?: (objects: number) => void): Promise<void> {
     return this.#exclusively(async () => {
       const attached = new LookupIndex(index, this.packs);
-      await attached.catchUp(this.#segments, (pack) => this.#openDirectory(pack), onProgress);
+      await attached.catchUp(this.segments, (pack) => this.#openDirectory(pack), onProgress);
       this.#index = attached;
     });
   }
@@ -192,76 +182,34 @@ export class Lookup {
     await index?.close();
   }
 
-  /** Forgets all segments, as if there were none: everything is read from the packs. */
+  /** Forgets all segments, as if there were none: after a `refresh` everything is told from the packs. */
   forgetSegments(): Promise<void> {
-    return this.#exclusively(async () => {
-      for (const segment of this.#segments) this.#damagedSegments.set(segment.name, segment.id);
-      this.#segments = [];
-    });
+    return this.#exclusively(async () => this.#segments.forget());
   }
 
   async #refresh(options: RefreshOptions = {}): Promise<void> {
-    const { backend } = this.#options;
     this.#isStale = false;
     for (let attempt = 0; ; attempt++) {
-      const ids: SegmentId[] = [];
-      for await (const { name } of backend.list(SEGMENTS_PREFIX)) {
-        const id = parseSegmentName(name);
-        if (id !== undefined && !this.#damagedSegments.has(name)) ids.push(id);
-      }
-      const live = new Set<string>();
+      // Segments first: what they cover was durable before, and is in the list of packs then.
+      const ids = await this.#segments.list();
       const slotsBefore = this.packs.count;
-      for await (const { name } of backend.list(PACKS_PREFIX)) {
+      const live = new Set<PackSlot>();
+      for await (const { name } of this.#options.backend.list(PACKS_PREFIX)) {
         const packId = parsePackName(name);
-        if (packId !== undefined) live.add(this.packs.take(packId).hex);
+        if (packId !== undefined) live.add(this.packs.take(packId));
       }
-      const listed = this.packs.count;
-      const segments = await this.#openSegments(ids);
-      if (segments === undefined && attempt < RELISTS_MAX) continue;
-      if (segments === undefined)
+      if (await this.#segments.use(ids)) {
+        this.packs.setLive(live, slotsBefore);
+        break;
+      }
+      if (attempt >= RELISTS_MAX)
         throw new CyrvaultError("IO", "the segments change faster than they can be read");
-      for (const hex of live) (this.packs.byHex(hex) as PackSlot).live = true;
-      this.packs.setLive(live, Math.min(slotsBefore, listed));
-      this.#segments = segments;
-      break;
     }
+    for (const { packs } of this.segments)
+      for (const { packId, packKind, objects } of packs)
+        Object.assign(this.packs.take(packId), { packKind, objects });
     await this.#readUncovered(options);
     this.#isReady = true;
-  }
-
-  async #openSegments(ids: readonly SegmentId[]): Promise<Segment[] | undefined> {
-    const { backend, sealer, log } = this.#options;
-    const open = new Map(this.#segments.map((segment) => [segment.name, segment]));
-    const segments: Segment[] = [];
-    let isStale = false;
-    await inBatches(ids, async (id) => {
-      try {
-        const known = open.get(segmentName(id));
-        const segment = known ?? (await Segment.open(backend, sealer, id, this.#pages));
-        if (segment === undefined) isStale = true;
-        else segments.push(segment);
-      } catch (error) {
-        if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
-        const name = segmentName(id);
-        this.#damagedSegments.set(name, id);
-        log.warning("a segment is damaged: its packs are read instead", {
-          segment: name,
-          reason: error.message,
-        });
-      }
-    });
-    if (isStale) return undefined;
-    const replaced = new Set<string>();
-    for (const segment of segments) for (const id of segment.replaces) replaced.add(toHex(id));
-    const current = segments.filter(({ id }) => !replaced.has(toHex(id)));
-    this.#superseded = segments.filter(({ id }) => replaced.has(toHex(id))).map(({ name }) => name);
-    for (const segment of current)
-      for (const { packId, packKind, objects } of segment.packs) {
-        const slot = this.packs.take(packId);
-        slot.packKind = packKind;
-        slot.objects = objects;
-      }
-    return current;
   }
 
   /** Brings packs that no segment covers into the loose table. */
@@ -270,8 +218,8 @@ export class Lookup {
       this.#uncovered(),
       async (pack) => {
         const opened = await this.#openDirectory(pack);
-        if (opened === undefined || this.#loose.packs.has(pack)) return;
-        this.#addLoose(pack, opened.packKind, opened.directory);
+        if (opened === undefined || this.#loose.has(pack)) return;
+        this.#loose.add(pack, opened.packKind, opened.directory);
         options.onProgress?.(opened.directory.objectCount);
       },
       async () => {
@@ -283,13 +231,13 @@ export class Lookup {
   /** Live packs of which nothing is known yet. */
   #uncovered(): PackSlot[] {
     const covered = new Set<PackSlot>();
-    for (const { packs } of this.#segments)
+    for (const { packs } of this.segments)
       for (const { packId } of packs) covered.add(this.packs.take(packId));
     return [...this.packs.live()].filter(
       (pack) =>
         !covered.has(pack) &&
-        !this.#loose.packs.has(pack) &&
-        this.#frozen?.packs.has(pack) !== true &&
+        !this.#loose.has(pack) &&
+        this.#frozen?.has(pack) !== true &&
         pack.unreadable === undefined,
     );
   }
@@ -314,30 +262,14 @@ export class Lookup {
     }
   }
 
-  #addLoose(pack: PackSlot, packKind: PackKind, directory: PackDirectory): void {
-    const { table, packs } = this.#loose;
-    pack.live = true;
-    pack.packKind = packKind;
-    pack.objects = directory.objectCount;
-    packs.add(pack);
-    for (let ordinal = 0; ordinal < directory.objectCount; ordinal++)
-      table.add(directory.idAt(ordinal), pack.slot, ordinal);
-  }
-
   *#looseCandidates(id: Uint8Array): Generator<Candidate> {
-    for (const loose of [this.#loose, this.#frozen]) {
-      if (loose === undefined) continue;
-      const { table } = loose;
-      for (let at = table.find(id); at >= 0; at = table.findNext(id, at)) {
-        const pack = this.packs.get(table.firstAt(at));
-        if (pack.live) yield { pack, ordinal: table.secondAt(at) };
-      }
-    }
+    yield* this.#loose.find(id);
+    if (this.#frozen !== undefined) yield* this.#frozen.find(id);
   }
 
   async #inSegments(id: Uint8Array): Promise<Candidate[]> {
     for (;;) {
-      const segments = this.#segments;
+      const { segments } = this;
       const found: Candidate[] = [];
       try {
         for (const segment of segments)
@@ -359,108 +291,66 @@ export class Lookup {
   async #segmentFailed(error: unknown, segments: readonly Segment[]): Promise<void> {
     if (isCyrvaultError(error, "OBJECT_MISSING")) {
       await this.#exclusively(async () => {
-        if (this.#segments === segments) await this.#refresh();
+        if (this.segments === segments) await this.#refresh();
       });
       return;
     }
-    const name = isCyrvaultError(error, "REPOSITORY_DAMAGED") ? error.context["segment"] : undefined;
-    const damaged = segments.find((segment) => segment.name === name);
-    if (damaged === undefined) throw error;
-    await this.#exclusively(() => this.#doWithout(damaged));
+    await this.#exclusively(() => this.#doWithoutBlamed(error, segments));
   }
 
-  async #doWithout(damaged: Segment): Promise<void> {
-    if (!this.#segments.includes(damaged)) return;
-    this.#options.log.warning("a segment is damaged: its packs are read instead", { segment: damaged.name });
-    this.#damagedSegments.set(damaged.name, damaged.id);
-    const without = this.#segments;
-    this.#segments = without.filter((segment) => segment !== damaged);
+  async #doWithoutBlamed(error: unknown, segments: readonly Segment[]): Promise<void> {
+    const damaged = this.#segments.blamedBy(error);
+    if (damaged === undefined) {
+      // Somebody else may have done without it already.
+      if (this.segments === segments) throw error;
+      return;
+    }
+    this.#segments.doWithout(damaged);
     try {
       await this.#readUncovered();
-    } catch (error) {
-      // Not done without after all: the next look-up tries again.
-      this.#segments = without;
-      this.#damagedSegments.delete(damaged.name);
-      throw error;
+    } catch (failure) {
+      this.#segments.putBack(damaged);
+      throw failure;
     }
   }
 
   async #flush(): Promise<void> {
     const { backend, sealer } = this.#options;
     const frozen = this.#loose;
-    if (frozen.packs.size > 0) {
+    if (!frozen.isEmpty) {
       this.#frozen = frozen;
-      this.#loose = newLoose();
+      this.#loose = new LoosePacks();
       try {
-        const packs = [...frozen.packs].sort((a, b) => a.slot - b.slot);
-        const positions = new Map(packs.map((pack, position) => [pack.slot, position]));
-        const writer = await SegmentWriter.begin(backend, sealer, {
-          packs: packs.map(({ packId, packKind, objects }) => ({
-            packId,
-            packKind: packKind as PackKind,
-            objects,
-          })),
-          replaces: this.#uncovered().length === 0 ? [...this.#damagedSegments.values()] : [],
-        });
-        try {
-          for (const { bytes, offset, first, second } of frozen.table.sorted()) {
-            const written = writer.add(bytes, offset, positions.get(first) as number, second);
-            if (written !== undefined) await written;
-          }
-          const { id } = await writer.finish();
-          const segment = await Segment.open(backend, sealer, id, this.#pages);
-          if (segment === undefined) throw new CyrvaultError("IO", "a segment just written is not there");
-          this.#segments = [...this.#segments, segment];
-        } catch (error) {
-          await writer.abort();
-          throw error;
-        }
+        const replaces = this.#uncovered().length === 0 ? this.#segments.damaged : [];
+        await this.#segments.add(await frozen.write(backend, sealer, replaces));
+        this.#generation++;
       } catch (error) {
-        this.#thaw(frozen);
+        this.#loose.addAll(frozen);
         throw error;
       } finally {
         this.#frozen = undefined;
       }
-      this.#generation++;
     }
-    if (this.#damagedSegments.size === 0 || this.#uncovered().length > 0) return;
-    await this.#removeSegments([...this.#damagedSegments.keys()]);
-    this.#damagedSegments.clear();
-  }
-
-  #thaw(frozen: Loose): void {
-    const { table, packs } = this.#loose;
-    for (const pack of frozen.packs) packs.add(pack);
-    for (const { bytes, offset, first, second } of frozen.table.sorted())
-      table.add(bytes.subarray(offset), first, second);
+    if (this.#uncovered().length === 0) await this.#segments.removeDamaged();
   }
 
   async #merge(): Promise<void> {
     const { backend, sealer } = this.#options;
-    await this.#removeSegments(this.#superseded);
-    this.#superseded = [];
-    const chosen = planMerge(this.#segments);
+    await this.#segments.tidy();
+    const { segments } = this;
+    const chosen = planMerge(segments);
     if (chosen.length === 0) return;
-    let merged: Segment | undefined;
     try {
       const isLive = ({ packId }: { packId: PackId }) => this.packs.take(packId).live;
       const { id } = await mergeSegments(backend, sealer, chosen, isLive);
-      merged = await Segment.open(backend, sealer, id, this.#pages);
+      await this.#segments.add(id, chosen);
     } catch (error) {
+      // Somebody else has merged: the next commit sees what is left to do.
       if (isCyrvaultError(error, "OBJECT_MISSING")) return await this.#refresh();
-      const name = isCyrvaultError(error, "REPOSITORY_DAMAGED") ? error.context["segment"] : undefined;
-      const damaged = chosen.find((segment) => segment.name === name);
-      if (damaged === undefined) throw error;
-      await this.#doWithout(damaged);
+      await this.#doWithoutBlamed(error, segments);
       return await this.#flush();
     }
-    if (merged === undefined) return await this.#refresh();
-    this.#segments = [...this.#segments.filter((segment) => !chosen.includes(segment)), merged];
-    await this.#removeSegments(chosen.map(({ name }) => name));
-  }
-
-  async #removeSegments(names: readonly string[]): Promise<void> {
-    for (const name of names) await this.#options.backend.remove(name);
+    await this.#segments.tidy();
   }
 
   /** An index that fails is given up: the segments know the same. */
@@ -482,10 +372,6 @@ export class Lookup {
     this.#last = result.catch(() => undefined);
     return result;
   }
-}
-
-function newLoose(): Loose {
-  return { table: new LookupTable(), packs: new Set() };
 }
 
 async function inBatches<T>(

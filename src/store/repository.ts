@@ -233,7 +233,10 @@ export class Repository {
       await this.lookup.attachIndex(index, onProgress);
     } catch (error) {
       await index.close();
-      if (!isCyrvaultError(error, "IO")) throw error;
+      if (!isCyrvaultError(error, "IO")) {
+        this.#indexUsers--;
+        throw error;
+      }
       this.#log.warning("the object index failed: segments are used", { reason: error.message });
     }
   }

@@ -118,6 +118,19 @@ describe("the object index", () => {
   });
 });
 
+describe("two writers of one local repository", () => {
+  test("work at the same time, one with the index, one without, and the index has everything afterwards", async () => {
+    using directory = tempDir();
+    const first = await newPlain(new LocalBackend(directory.path));
+    const second = await openPlain(new LocalBackend(directory.path));
+    await Promise.all([backUp(first, CONTENTS.slice(0, 120)), backUp(second, CONTENTS.slice(80))]);
+    const third = await openPlain(new LocalBackend(directory.path));
+    expect((await backUp(third, CONTENTS)).stored).toBe(0);
+    expect(await readEverything(third)).toBe(3);
+    expect(await indexedPacks(third)).toBe(5);
+  });
+});
+
 describe("rebuildIndex()", () => {
   test("makes segments and index anew from the packs alone", async () => {
     using directory = tempDir();

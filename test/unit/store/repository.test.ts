@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
+import { readOnly } from "../../../src/backend/read-only.ts";
 import { SimulatedClock } from "../../../src/base/clock.ts";
 import { initRepository, openRepository } from "../../../src/store/repository.ts";
 import { faultyBackend } from "../../support/faulty-backend.ts";
@@ -147,6 +148,16 @@ describe("Repository", () => {
       code: "BACKUP_NOT_FOUND",
     });
     await expect(repository.readBackup("../x")).rejects.toMatchObject({ code: "BACKUP_NOT_FOUND" });
+  });
+
+  test("looks once what packs there are, however many ask at the same time, and writes nothing to read", async () => {
+    const inner = new MemoryBackend();
+    const { ids } = await backUp(await newPlain(inner), [content("a"), content("b")]);
+    const backend = faultyBackend(readOnly(inner), { failAt: () => false });
+    const repository = await openPlain(backend);
+    await Promise.all([...ids, ...ids, ...ids].map((id) => repository.objects.get("data", id)));
+    expect(backend.calls.filter((call) => call === "list packs/").length).toBe(1);
+    expect(await readEverything(repository)).toBe(1);
   });
 
   test("sees a backup that another opener has made since", async () => {
