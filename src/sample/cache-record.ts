@@ -151,11 +151,9 @@ function withoutCharset(placed: PlacedPart | undefined): Buffer {
 function charsetOf(placed: PlacedPart): Buffer {
   const { part } = placed;
   const encoding = part.kind === "leaf" ? ENCODINGS[part.encoding] : 0;
-  const charset =
-    part.kind === "leaf" && part.type === "TEXT"
-      ? part.parameters.find(([key]) => key === "CHARSET")?.[1]
-      : undefined;
-  if (charset === undefined) return Buffer.concat([numbers(encoding), contentGuid(placed)]);
+  if (part.kind !== "leaf" || part.type !== "TEXT")
+    return Buffer.concat([numbers(encoding), contentGuid(placed)]);
+  const charset = part.parameters.find(([attribute]) => attribute === "CHARSET")?.[1] ?? "us-ascii";
   const name = Buffer.alloc((Math.floor(charset.length / 4) + 1) * 4);
   name.write(charset, "latin1");
   return Buffer.concat([numbers(((name.length << 16) | encoding) >>> 0), name, contentGuid(placed)]);

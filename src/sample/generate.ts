@@ -69,7 +69,6 @@ export function generateServer(
 }
 
 interface PlannedMailbox {
-  readonly user: SampleUser | undefined;
   readonly plan: FolderPlan;
   readonly mailbox: SampleMailbox;
 }
@@ -95,11 +94,11 @@ class ServerFiller {
     const weights = planned.reduce((sum, { plan }) => sum + plan.weight, 0);
     let weight = 0;
     let given = 0;
-    for (const [index, { user, plan, mailbox }] of planned.entries()) {
+    for (const [index, { plan, mailbox }] of planned.entries()) {
       weight += plan.weight;
       const due = Math.round((parameters.messages * weight) / weights);
       mailboxes.push(mailbox);
-      this.#fillMailbox(mailbox, user, due - given, index);
+      this.#fillMailbox(mailbox, due - given, index);
       given = due;
       if (index % 100 === 99) onProgress({ mailboxesDone: index + 1, mailboxes: planned.length });
     }
@@ -108,7 +107,7 @@ class ServerFiller {
       writeUserFiles(this.#server, user, byOwner.get(user.number) ?? [], byOwner.get(undefined) ?? []);
   }
 
-  #fillMailbox(mailbox: SampleMailbox, user: SampleUser | undefined, messages: number, index: number): void {
+  #fillMailbox(mailbox: SampleMailbox, messages: number, index: number): void {
     const server = this.#server;
     const directories = server.layout.mailboxDirectories(mailbox);
     const files = MailboxFiles.create(
@@ -122,7 +121,7 @@ class ServerFiller {
       if (index % COMMENT_EVERY === 1) files.comment(files.lastUid, "to be answered");
     }
     if (this.#isToBeDeleted(mailbox)) server.delete(files, server.now - 3600);
-    else files.commit(user?.highestModseq ?? server.state.sharedModseq);
+    else files.commit(server.highestModseq(mailbox));
   }
 
   /** The first folder without children of every tenth user. */
@@ -137,7 +136,7 @@ class ServerFiller {
     return SHARED_FOLDERS.map((path) => {
       const name = fromText(path);
       const mailbox = this.#mailbox(name, "shared", undefined, "default");
-      return { user: undefined, plan: { path, role: "shared", weight: SHARED_WEIGHT }, mailbox };
+      return { plan: { path, role: "shared", weight: SHARED_WEIGHT }, mailbox };
     });
   }
 
@@ -161,7 +160,7 @@ class ServerFiller {
       for (const plan of folderPlans(this.#random, parameters.foldersPerUser, parameters.layout)) {
         const name = folderName(inbox, plan.path);
         const mailbox = this.#mailbox(name, plan.role, user, partition);
-        yield { user, plan, mailbox };
+        yield { plan, mailbox };
       }
       user.folderModseq = user.highestModseq;
     }

@@ -75,6 +75,7 @@ export function assemble(header: HeaderLines, root: Part): Assembled {
 
 class ChunkWriter {
   offset = 0;
+  lines = 0;
   readonly #chunks: Buffer[];
 
   constructor(chunks: Buffer[]) {
@@ -88,6 +89,7 @@ class ChunkWriter {
   bytes(bytes: Buffer): void {
     this.#chunks.push(bytes);
     this.offset += bytes.length;
+    this.lines += countLines(bytes);
   }
 }
 
@@ -96,12 +98,10 @@ function place(writer: ChunkWriter, part: Part, header: HeaderLines): PlacedPart
   writer.text(`${[...header, ...describe(part)].join("\r\n")}\r\n\r\n`);
   const contentOffset = writer.offset;
   const children: PlacedPart[] = [];
-  let contentLines: number;
+  const linesBefore = writer.lines;
   if (part.kind === "leaf") {
     writer.bytes(part.body);
-    contentLines = countLines(part.body);
   } else {
-    contentLines = 0;
     for (const child of part.parts) {
       writer.text(`--${part.boundary}\r\n`);
       const placed = place(writer, child, []);
@@ -116,7 +116,7 @@ function place(writer: ChunkWriter, part: Part, header: HeaderLines): PlacedPart
     headerBytes: contentOffset - headerOffset,
     contentOffset,
     contentBytes: writer.offset - contentOffset,
-    contentLines,
+    contentLines: writer.lines - linesBefore,
     children,
   };
 }
@@ -146,14 +146,15 @@ const QP_LINE = 74;
 function quotedPrintable(bytes: Buffer): string {
   let out = "";
   let column = 0;
-  for (const byte of bytes) {
+  for (const [i, byte] of bytes.entries()) {
     if (byte === 0x0d) continue;
     if (byte === 0x0a) {
       out += "\r\n";
       column = 0;
       continue;
     }
-    const plain = byte < 0x7f && byte >= 0x20 && byte !== 0x3d;
+    const endsLine = byte === 0x20 && bytes[i + 1] === 0x0d;
+    const plain = byte < 0x7f && byte >= 0x20 && byte !== 0x3d && !endsLine;
     const encoded = plain ? String.fromCharCode(byte) : `=${hexByte(byte)}`;
     if (column + encoded.length > QP_LINE) {
       out += "=\r\n";

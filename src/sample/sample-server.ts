@@ -146,6 +146,12 @@ export class SampleServer {
     return user === undefined ? ++this.state.sharedModseq : ++user.highestModseq;
   }
 
+  /** The newest modseq that a mailbox of this owner has got. */
+  highestModseq({ owner }: SampleMailbox): number {
+    const user = owner === undefined ? undefined : this.state.users[owner];
+    return user?.highestModseq ?? this.state.sharedModseq;
+  }
+
   /** Another name, as RENAME gives it. Only for a mailbox without children. @param files - opened, not yet committed. */
   rename(files: MailboxFiles, name: ByteString, now: number): void {
     const { mailbox } = files;
