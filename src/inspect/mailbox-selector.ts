@@ -7,7 +7,7 @@ import { mailboxPages } from "../manifest/mailbox-page.ts";
 import type { MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { findInPageTree, readPageTree } from "../manifest/read-page-tree.ts";
-import { toModifiedUtf7 } from "./modified-utf7.ts";
+import { fromModifiedUtf7, toModifiedUtf7 } from "./modified-utf7.ts";
 
 export function isPattern(mailbox: string): boolean {
   return /[*%]/.test(mailbox);
@@ -15,11 +15,9 @@ export function isPattern(mailbox: string): boolean {
 
 /** As in IMAP LIST. Takes names in UTF-8 as well as in the modified UTF-7 that Cyrus keeps. */
 export function mailboxMatcher(pattern: string): NameMatcher {
-  const plain = compileNamePattern(fromText(pattern));
-  const encoded = toModifiedUtf7(pattern);
-  if (encoded === pattern) return plain;
-  const other = compileNamePattern(fromText(encoded));
-  return (name) => plain(name) || other(name);
+  const matches = compileNamePattern(fromText(pattern));
+  if (/^[\x20-\x7e]*$/.test(pattern)) return matches;
+  return (name) => matches(name) || matches(fromText(fromModifiedUtf7(name)));
 }
 
 /** In order of their names. */

@@ -7,3 +7,15 @@ export function toModifiedUtf7(text: string): string {
     return `&${utf16.toString("base64").replaceAll("/", ",").replace(/=+$/, "")}-`;
   });
 }
+
+/** What is not modified UTF-7 stays as it is. */
+export function fromModifiedUtf7(text: string): string {
+  return text.replace(/&([A-Za-z0-9+,]*)-/g, (_, run: string) => {
+    if (run === "") return "&";
+    const utf16 = Buffer.from(run.replaceAll(",", "/"), "base64");
+    return utf16
+      .subarray(0, utf16.length & ~1)
+      .swap16()
+      .toString("utf16le");
+  });
+}

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { BackupOptions, BackupResult } from "../../backup/options.ts";
+import { type BackupPlan, planBackup } from "../../backup/plan.ts";
 import { runBackup } from "../../backup/run.ts";
 import { fromText, toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
@@ -13,6 +14,7 @@ import { EXIT } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import type { Session } from "../session.ts";
 import { workerThreads } from "../threads.ts";
 
 interface Options {
@@ -26,6 +28,7 @@ interface Options {
   readonly withSearch?: boolean;
   readonly compression: string;
   readonly scrub?: string;
+  readonly dryRun?: boolean;
 }
 
 const CHECKPOINT_MS = 5 * 60_000;
@@ -53,6 +56,7 @@ export const registerBackup: Register = (program, act) => {
       "--scrub <share>",
       "read messages again although nothing seems to have changed: all, or a share as 1/30",
     )
+    .option("--dry-run", "say what would be read; reads no message and stores nothing")
     .addHelpText(
       "after",
       example(
@@ -62,6 +66,7 @@ export const registerBackup: Register = (program, act) => {
     );
   act<Options>(command, async (session, _args, given) => {
     const options = backupOptions(given);
+    if (given.dryRun === true) return await dryRun(session, options);
     return await session.withRepository("write", async (repository) => {
       const { clock, progress, signal, output, json } = session;
       const server = options.server ?? serverName(options);
@@ -75,6 +80,15 @@ export const registerBackup: Register = (program, act) => {
     });
   });
 };
+
+async function dryRun(session: Session, options: BackupOptions): Promise<undefined> {
+  const { clock, output, json } = session;
+  await session.withRepository("read", async (repository) => {
+    const plan = await planBackup(options, { repository, clock });
+    if (json) await output.object({ dryRun: true, ...plan, parent: plan.parent ?? null });
+    else await output.text(planText(plan));
+  });
+}
 
 export function backupOptions(given: Options): BackupOptions {
   return {
@@ -120,6 +134,23 @@ function parseCompression(text: string): Compression {
 function serverName({ root, mappings, config, includes, withSearch }: BackupOptions): string {
   const { layout } = describeServer({ view: new SourceView(root, mappings), config, includes, withSearch });
   return layout.serverName === undefined ? hostname() : toText(layout.serverName);
+}
+
+function planText(plan: BackupPlan): string {
+  const { server, parent, roots, mailboxes, messagesToReadAtMost, files, leftOut, excluded } = plan;
+  const since = parent === undefined ? "it would be the first one" : `after ${parent}`;
+  const lines = [
+    `A backup of ${server}, ${since}. Nothing is stored now.`,
+    ...roots.map(
+      ({ kind, path, readFrom }) => `  ${kind} ${path}${readFrom === path ? "" : `, read from ${readFrom}`}`,
+    ),
+    `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
+    `  at most ${counted(messagesToReadAtMost, "message")} to read`,
+    `  ${counted(files.total, "other file")}: ${humanCount(files.toRead)} to read, ${humanBytes(files.bytesToRead)}`,
+    ...leftOut.map(({ path, reason }) => `  left out: ${path} (${reason})`),
+    ...excluded.map((mailbox) => `  excluded: ${mailbox}`),
+  ];
+  return lines.join("\n");
 }
 
 function backupObject(result: BackupResult): object {
