@@ -33,26 +33,33 @@ const NO_GUID = Buffer.alloc(20);
 
 /** @param header - every field of the message's own header, the ones that describe its content included. */
 export function encodeCacheRecord(envelope: Envelope, header: HeaderLines, root: PlacedPart): Buffer {
-  return Buffer.concat([
-    item(envelopeText(envelope)),
-    item(structureText(root, true)),
-    item(structureText(root, false)),
-    item(sectionTable(root)),
-    item(keptHeaders(header)),
-    item(searchAddresses(envelope.from)),
-    item(searchAddresses(envelope.to)),
-    item(searchAddresses(envelope.cc)),
-    item(""),
-    item(nstring(envelope.decodedSubject)),
-  ]);
+  const sections = new Scratch();
+  writeSections(sections, root);
+  const items: readonly (string | Buffer)[] = [
+    envelopeText(envelope),
+    structureText(root, true),
+    structureText(root, false),
+    sections.bytes,
+    keptHeaders(header),
+    searchAddresses(envelope.from),
+    searchAddresses(envelope.to),
+    searchAddresses(envelope.cc),
+    "",
+    nstring(envelope.decodedSubject),
+  ];
+  const out = Buffer.alloc(items.reduce((sum, { length }) => sum + 4 + padded(length), 0));
+  let at = 0;
+  for (const item of items) {
+    out.writeUInt32BE(item.length, at);
+    if (typeof item === "string") out.write(item, at + 4, "latin1");
+    else item.copy(out, at + 4);
+    at += 4 + padded(item.length);
+  }
+  return out;
 }
 
-function item(content: string | Buffer): Buffer {
-  const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
-  const out = Buffer.alloc(4 + Math.ceil(bytes.length / 4) * 4);
-  out.writeUInt32BE(bytes.length, 0);
-  bytes.copy(out, 4);
-  return out;
+function padded(bytes: number): number {
+  return Math.ceil(bytes / 4) * 4;
 }
 
 function envelopeText(envelope: Envelope): string {
@@ -112,63 +119,96 @@ function parameterList(parameters: Parameters): string {
 
 function nstring(value: string | undefined): string {
   if (value === undefined) return "NIL";
+  if (value.length < 1024 && /^[^\0\r\n"%\\\x80-\uffff]*$/.test(value)) return `"${value}"`;
   const bytes = Buffer.from(value, "utf8");
-  if (bytes.length < 1024 && /^[^\0\r\n"%\\\x80-\uffff]*$/.test(value)) return `"${value}"`;
   return `{${bytes.length}}\r\n${bytes.toString("latin1")}`;
 }
 
-/** Where the sections lie that a client may ask for, and the SHA-1 of each one's decoded content. */
-function sectionTable(root: PlacedPart): Buffer {
-  const out: Buffer[] = [];
-  if (root.children.length === 0) {
-    out.push(numbers(2), placeOf(root), withoutCharset(root), placeOf(root), charsetOf(root), numbers(0));
-    return Buffer.concat(out);
+/** Bytes of fixed-size values, one after the other. */
+class Scratch {
+  #buffer = Buffer.alloc(512);
+  #length = 0;
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
   }
-  out.push(numbers(root.children.length + 1), placeOf(root), withoutCharset(root));
-  for (const child of root.children) out.push(placeOf(child), charsetOf(child));
-  for (const child of root.children) pushNested(out, child);
-  return Buffer.concat(out);
+
+  numbers(...values: readonly number[]): void {
+    this.#room(values.length * 4);
+    for (const value of values) this.#length = this.#buffer.writeUInt32BE(value, this.#length);
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#room(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #room(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    this.#buffer = Buffer.concat([this.#buffer], (this.#length + bytes) * 2);
+  }
 }
 
-function pushNested(out: Buffer[], placed: PlacedPart): void {
-  if (placed.children.length === 0) {
-    out.push(numbers(0));
+/** Where the sections lie that a client may ask for, and the SHA-1 of each one's decoded content. */
+function writeSections(out: Scratch, root: PlacedPart): void {
+  if (root.children.length > 0) {
+    out.numbers(root.children.length + 1);
+    writePlace(out, root);
+    writeWithoutCharset(out, root);
+    writeChildren(out, root);
     return;
   }
-  out.push(numbers(placed.children.length + 1, 0, 0xffff_ffff, 0, 0xffff_ffff), withoutCharset(undefined));
-  for (const child of placed.children) out.push(placeOf(child), charsetOf(child));
-  for (const child of placed.children) pushNested(out, child);
+  out.numbers(2);
+  writePlace(out, root);
+  writeWithoutCharset(out, root);
+  writePlace(out, root);
+  writeCharset(out, root);
+  out.numbers(0);
 }
 
-function placeOf(placed: PlacedPart): Buffer {
-  return numbers(placed.headerOffset, placed.headerBytes, placed.contentOffset, placed.contentBytes);
+function writeChildren(out: Scratch, placed: PlacedPart): void {
+  for (const child of placed.children) {
+    writePlace(out, child);
+    writeCharset(out, child);
+  }
+  for (const child of placed.children) {
+    if (child.children.length === 0) {
+      out.numbers(0);
+      continue;
+    }
+    out.numbers(child.children.length + 1, 0, 0xffff_ffff, 0, 0xffff_ffff);
+    writeWithoutCharset(out, undefined);
+    writeChildren(out, child);
+  }
 }
 
-function withoutCharset(placed: PlacedPart | undefined): Buffer {
-  return Buffer.concat([numbers(0xffff), contentGuid(placed)]);
+function writePlace(out: Scratch, placed: PlacedPart): void {
+  out.numbers(placed.headerOffset, placed.headerBytes, placed.contentOffset, placed.contentBytes);
 }
 
-function charsetOf(placed: PlacedPart): Buffer {
+function writeWithoutCharset(out: Scratch, placed: PlacedPart | undefined): void {
+  out.numbers(0xffff);
+  writeContent(out, placed);
+}
+
+function writeCharset(out: Scratch, placed: PlacedPart): void {
   const { part } = placed;
   const encoding = part.kind === "leaf" ? ENCODINGS[part.encoding] : 0;
-  if (part.kind !== "leaf" || part.type !== "TEXT")
-    return Buffer.concat([numbers(encoding), contentGuid(placed)]);
-  const charset = part.parameters.find(([attribute]) => attribute === "CHARSET")?.[1] ?? "us-ascii";
-  const name = Buffer.alloc((Math.floor(charset.length / 4) + 1) * 4);
-  name.write(charset, "latin1");
-  return Buffer.concat([numbers(((name.length << 16) | encoding) >>> 0), name, contentGuid(placed)]);
+  if (part.kind !== "leaf" || part.type !== "TEXT") {
+    out.numbers(encoding);
+  } else {
+    const charset = part.parameters.find(([attribute]) => attribute === "CHARSET")?.[1] ?? "us-ascii";
+    const nameBytes = (Math.floor(charset.length / 4) + 1) * 4;
+    out.numbers(((nameBytes << 16) | encoding) >>> 0);
+    out.raw(Buffer.from(charset.padEnd(nameBytes, "\0"), "latin1"));
+  }
+  writeContent(out, placed);
 }
 
-function contentGuid(placed: PlacedPart | undefined): Buffer {
-  if (placed === undefined || placed.part.kind === "multipart")
-    return Buffer.concat([NO_GUID, numbers(0, placed?.contentLines ?? 0)]);
-  return Buffer.concat([placed.part.decodedSha1, numbers(placed.part.decodedBytes, placed.contentLines)]);
-}
-
-function numbers(...values: readonly number[]): Buffer {
-  const out = Buffer.alloc(values.length * 4);
-  for (const [i, value] of values.entries()) out.writeUInt32BE(value, i * 4);
-  return out;
+function writeContent(out: Scratch, placed: PlacedPart | undefined): void {
+  out.raw(placed?.decoded?.sha1 ?? NO_GUID);
+  out.numbers(placed?.decoded?.bytes ?? 0, placed?.contentLines ?? 0);
 }
 
 function keptHeaders(header: HeaderLines): string {

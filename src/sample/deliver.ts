@@ -30,8 +30,8 @@ interface PlannedMessage {
 const RECENT_LETTERS = 600;
 const DAY_SECONDS = 86_400;
 const BASE64_GROWTH = 78 / 57;
-/** Headers, text and HTML of a generated letter, mean; measured on 10,000 of them. */
-const LETTER_BYTES_MEAN = 8_500;
+/** Headers and frame, and text and HTML of a generated letter, mean: measured on 30,000 of them. */
+const LETTER_BYTES = { fixed: 1_500, scaled: 4_750 } as const;
 const DOCUMENTS_PER_LETTER = 1.2;
 /** Of the repetition, the larger part are copies of letters, the rest documents in other letters. */
 const COPIES_OF_REPETITION = 0.7;
@@ -45,7 +45,7 @@ export class Deliverer {
 
   constructor(server: SampleServer, random: Random) {
     const { parameters, next } = server.state;
-    const { seed, repetition, users, documentScale } = parameters;
+    const { seed, repetition, users, documentScale, textScale } = parameters;
     this.#server = server;
     this.#random = random;
     this.#copyChance = repetition * COPIES_OF_REPETITION;
@@ -53,6 +53,7 @@ export class Deliverer {
       random,
       {
         userCount: users,
+        textScale,
         documentChance: documentChance(parameters),
         repeatedDocumentChance: (repetition - this.#copyChance) / (1 - this.#copyChance),
       },
@@ -139,7 +140,8 @@ export class Deliverer {
 }
 
 /** How many letters need documents so that these have their share of all bytes. */
-function documentChance({ attachmentShare, documentScale }: SampleParameters): number {
+function documentChance({ attachmentShare, documentScale, textScale }: SampleParameters): number {
   const documents = DOCUMENTS_PER_LETTER * DOCUMENT_BYTES_MEAN * documentScale * BASE64_GROWTH;
-  return Math.min(1, (attachmentShare / (1 - attachmentShare)) * (LETTER_BYTES_MEAN / documents));
+  const letter = LETTER_BYTES.fixed + LETTER_BYTES.scaled * textScale;
+  return Math.min(1, (attachmentShare / (1 - attachmentShare)) * (letter / documents));
 }

@@ -29,6 +29,7 @@ const DEFAULTS: SampleParameters = {
   attachmentShare: ATTACHMENT_SHARE,
   repetition: REPETITION,
   documentScale: 1,
+  textScale: 1,
   headerForm: "dlist",
 };
 

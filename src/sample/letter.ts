@@ -30,6 +30,8 @@ export interface Letter {
 
 export interface LetterRules {
   readonly userCount: number;
+  /** Makes every text so many times as long. */
+  readonly textScale: number;
   /** Letters with at least one document. */
   readonly documentChance: number;
   /** A document that has circulated already, not a new one. */
@@ -40,6 +42,7 @@ const PARENTS_MAX = 3;
 const RECENT_DOCUMENTS = 400;
 const PUBLISHERS = 40;
 const ISSUE_DAYS = 7;
+const NEWSLETTER_CHARACTERS = 6000;
 const DAY_SECONDS = 86_400;
 
 /** Writes letters one after the other. Remembers which documents circulate, nothing else. */
@@ -88,12 +91,14 @@ export class LetterWriter {
       documents,
       parent: related === undefined ? undefined : withParents(related, PARENTS_MAX),
       html: kind === "newsletter" || random.chance(HTML_SHARE),
-      textCharacters: Math.min(
-        TEXT_BYTES.max,
-        Math.round(random.logNormal(TEXT_BYTES.median, TEXT_BYTES.sigma)),
-      ),
+      textCharacters: Math.round(this.#textCharacters(kind) * this.#rules.textScale),
       issue: Math.floor(sentAt / (ISSUE_DAYS * DAY_SECONDS)),
     };
+  }
+
+  #textCharacters(kind: LetterKind): number {
+    if (kind === "newsletter") return NEWSLETTER_CHARACTERS;
+    return Math.min(TEXT_BYTES.max, this.#random.logNormal(TEXT_BYTES.median, TEXT_BYTES.sigma));
   }
 
   #kind(sentBy: boolean, parent: Letter | undefined): LetterKind {

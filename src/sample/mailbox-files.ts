@@ -219,10 +219,8 @@ export class MailboxFiles {
     }));
     for (const cache of caches.values()) cache.restart(generation);
     for (const { record, cache, bytes } of content) record.cacheOffset = cache.append(bytes);
-    const deletedModseq = gone.reduce<bigint>(
-      (max, { modseq }) => (modseq > max ? modseq : max),
-      this.#header.deletedModseq,
-    );
+    let { deletedModseq } = this.#header;
+    for (const { modseq } of gone) if (modseq > deletedModseq) deletedModseq = modseq;
     this.#records = kept;
     this.#comments = this.#comments.filter(({ uid }) => kept.some((record) => record.uid === uid));
     this.#header = {

@@ -2,7 +2,7 @@
  * Puts a message together from headers and parts and keeps where everything lies: `cyrus.cache` wants to know.
  * Lines end in CRLF.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 export type Encoding = "7BIT" | "QUOTED-PRINTABLE" | "BASE64";
 export type Parameters = readonly (readonly [attribute: string, value: string])[];
@@ -14,10 +14,15 @@ export interface Leaf {
   readonly parameters: Parameters;
   readonly encoding: Encoding;
   readonly fileName?: string;
-  /** Encoded. */
-  readonly body: Buffer;
-  readonly decodedBytes: number;
-  readonly decodedSha1: Buffer;
+  /** Encoded; a string has a byte in each character. */
+  readonly body: Buffer | string;
+  /** Undefined: not encoded, so that content and body are the same. */
+  readonly decoded: DecodedContent | undefined;
+}
+
+export interface DecodedContent {
+  readonly bytes: number;
+  readonly sha1: Buffer;
 }
 
 export interface Multipart {
@@ -38,6 +43,8 @@ export interface PlacedPart {
   readonly contentOffset: number;
   readonly contentBytes: number;
   readonly contentLines: number;
+  /** Of a leaf. */
+  readonly decoded: DecodedContent | undefined;
   readonly children: readonly PlacedPart[];
 }
 
@@ -50,65 +57,67 @@ export interface Assembled {
 export type HeaderLines = readonly string[];
 
 export function textPart(subtype: string, text: string): Leaf {
-  const decoded = Buffer.from(text, "utf8");
-  const ascii = decoded.length === text.length;
-  const body = ascii ? decoded : Buffer.from(quotedPrintable(decoded), "latin1");
+  const bytes = Buffer.byteLength(text);
+  const isAscii = bytes === text.length;
   return {
     kind: "leaf",
     type: "TEXT",
     subtype,
-    parameters: [["CHARSET", ascii ? "us-ascii" : "utf-8"]],
-    encoding: ascii ? "7BIT" : "QUOTED-PRINTABLE",
-    body,
-    decodedBytes: decoded.length,
-    decodedSha1: sha1(decoded),
+    parameters: [["CHARSET", isAscii ? "us-ascii" : "utf-8"]],
+    encoding: isAscii ? "7BIT" : "QUOTED-PRINTABLE",
+    body: isAscii ? text : quotedPrintable(text),
+    decoded: isAscii ? undefined : { bytes, sha1: hash("sha1", text, "buffer") },
   };
 }
 
 /** @param header - the message's own fields, before those that describe its content. */
 export function assemble(header: HeaderLines, root: Part): Assembled {
-  const chunks: Buffer[] = [];
-  const writer = new ChunkWriter(chunks);
+  const writer = new MessageWriter();
   const placed = place(writer, root, [...header, "MIME-Version: 1.0"]);
-  return { bytes: Buffer.concat(chunks, writer.offset), root: placed };
+  const bytes = writer.finish();
+  return { bytes, root: looked(placed, bytes) };
 }
 
-class ChunkWriter {
+/** Text is gathered and turned into bytes in few calls: they cost more than the copying. */
+class MessageWriter {
   offset = 0;
-  lines = 0;
-  readonly #chunks: Buffer[];
+  #text = "";
+  readonly #chunks: Buffer[] = [];
 
-  constructor(chunks: Buffer[]) {
-    this.#chunks = chunks;
+  add(content: Buffer | string): void {
+    this.offset += content.length;
+    if (typeof content === "string") {
+      this.#text += content;
+      return;
+    }
+    this.#chunks.push(Buffer.from(this.#text, "latin1"), content);
+    this.#text = "";
   }
 
-  text(text: string): void {
-    this.bytes(Buffer.from(text, "latin1"));
-  }
-
-  bytes(bytes: Buffer): void {
-    this.#chunks.push(bytes);
-    this.offset += bytes.length;
-    this.lines += countLines(bytes);
+  finish(): Buffer {
+    const rest = Buffer.from(this.#text, "latin1");
+    return this.#chunks.length === 0 ? rest : Buffer.concat([...this.#chunks, rest], this.offset);
   }
 }
 
-function place(writer: ChunkWriter, part: Part, header: HeaderLines): PlacedPart {
+type Unlooked = Omit<PlacedPart, "contentLines" | "decoded" | "children"> & {
+  readonly children: readonly Unlooked[];
+};
+
+function place(writer: MessageWriter, part: Part, header: HeaderLines): Unlooked {
   const headerOffset = writer.offset;
-  writer.text(`${[...header, ...describe(part)].join("\r\n")}\r\n\r\n`);
+  writer.add(`${[...header, ...describe(part)].join("\r\n")}\r\n\r\n`);
   const contentOffset = writer.offset;
-  const children: PlacedPart[] = [];
-  const linesBefore = writer.lines;
+  const children: Unlooked[] = [];
   if (part.kind === "leaf") {
-    writer.bytes(part.body);
+    writer.add(part.body);
   } else {
     for (const child of part.parts) {
-      writer.text(`--${part.boundary}\r\n`);
-      const placed = place(writer, child, []);
-      children.push(placed);
-      writer.text("\r\n");
+      writer.add(`--${part.boundary}\r\n`);
+      children.push(place(writer, child, []));
+      writer.add("\r\n");
     }
-    writer.text(`--${part.boundary}--\r\n`);
+    writer.add(`--${part.boundary}--\r\n`);
   }
   return {
     part,
@@ -116,8 +125,20 @@ function place(writer: ChunkWriter, part: Part, header: HeaderLines): PlacedPart
     headerBytes: contentOffset - headerOffset,
     contentOffset,
     contentBytes: writer.offset - contentOffset,
-    contentLines: writer.lines - linesBefore,
     children,
+  };
+}
+
+/** What only the finished bytes tell. */
+function looked(placed: Unlooked, bytes: Buffer): PlacedPart {
+  const { part, contentOffset, contentBytes } = placed;
+  const content = bytes.subarray(contentOffset, contentOffset + contentBytes);
+  const plain = () => ({ bytes: contentBytes, sha1: hash("sha1", content, "buffer") });
+  return {
+    ...placed,
+    contentLines: countLines(content),
+    decoded: part.kind === "leaf" ? (part.decoded ?? plain()) : undefined,
+    children: placed.children.map((child) => looked(child, bytes)),
   };
 }
 
@@ -143,19 +164,25 @@ function countLines(body: Buffer): number {
 
 const QP_LINE = 74;
 
-function quotedPrintable(bytes: Buffer): string {
+function quotedPrintable(text: string): string {
+  return text
+    .split("\r\n")
+    .map((line) =>
+      /^[ -<>-~]*$/.test(line) && line.length <= QP_LINE && !line.endsWith(" ") ? line : encodeLine(line),
+    )
+    .join("\r\n");
+}
+
+function encodeLine(line: string): string {
+  const bytes = Buffer.from(line, "utf8");
   let out = "";
   let column = 0;
   for (const [i, byte] of bytes.entries()) {
-    if (byte === 0x0d) continue;
-    if (byte === 0x0a) {
-      out += "\r\n";
-      column = 0;
-      continue;
-    }
-    const endsLine = byte === 0x20 && bytes[i + 1] === 0x0d;
-    const plain = byte < 0x7f && byte >= 0x20 && byte !== 0x3d && !endsLine;
-    const encoded = plain ? String.fromCharCode(byte) : `=${hexByte(byte)}`;
+    const isLastBlank = byte === 0x20 && i === bytes.length - 1;
+    const isPlain = byte < 0x7f && byte >= 0x20 && byte !== 0x3d && !isLastBlank;
+    const encoded = isPlain
+      ? String.fromCharCode(byte)
+      : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`;
     if (column + encoded.length > QP_LINE) {
       out += "=\r\n";
       column = 0;
@@ -164,12 +191,4 @@ function quotedPrintable(bytes: Buffer): string {
     column += encoded.length;
   }
   return out;
-}
-
-function hexByte(byte: number): string {
-  return byte.toString(16).toUpperCase().padStart(2, "0");
-}
-
-function sha1(bytes: Uint8Array): Buffer {
-  return createHash("sha1").update(bytes).digest();
 }

@@ -1,5 +1,5 @@
 /** Makes the message file of one copy of a letter, and what Cyrus notes of it in `cyrus.index` and `cyrus.cache`. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Envelope, encodeCacheRecord } from "./cache-record.ts";
 import { type DocumentPool, wrappedBase64 } from "./documents.ts";
 import type { Letter } from "./letter.ts";
@@ -40,6 +40,8 @@ const ZONES = [
   ["-0500", -18_000],
 ] as const;
 const DAY_SECONDS = 86_400;
+/** Of an RSA key of 2,048 bits. */
+const SIGNATURE_BYTES = 256;
 const AGENTS = ["Sample Mail 2.1", "Quill/4.0 (X11; Linux)", "Postbote 11.3", "Harbour Webmail"];
 const BASE64_LINES = [76, 76, 76, 72, 60];
 const ACCENTS = ["sch\u00f6n", "caf\u00e9", "\u00dcbung", "na\u00efve", "Gr\u00fc\u00dfe", "\u010desky"];
@@ -75,7 +77,7 @@ export class Renderer {
     const whole = bytes.toString("latin1", 0, placed.headerBytes - 4).split(/\r\n(?=\S)/);
     return {
       bytes,
-      guid: createHash("sha1").update(bytes).digest(),
+      guid: hash("sha1", bytes, "buffer"),
       headerBytes: placed.headerBytes,
       internalDate,
       sentAt: letter.sentAt,
@@ -140,8 +142,7 @@ export class Renderer {
       encoding: "BASE64",
       fileName: document.fileName,
       body: wrappedBase64(document.content, BASE64_LINES[letter.from % BASE64_LINES.length]),
-      decodedBytes: document.content.length,
-      decodedSha1: document.sha1,
+      decoded: { bytes: document.content.length, sha1: document.sha1 },
     };
   }
 
@@ -172,9 +173,9 @@ function textNumber(letter: Letter): number {
 
 function paragraphsOf(seed: number, letter: Letter): Paragraph[] {
   const random = new Random(seed, 0x9a4a, textNumber(letter));
-  const characters = letter.kind === "newsletter" ? 3000 + random.below(9000) : letter.textCharacters;
-  const paragraphs = makeParagraphs(random, characters);
-  if (letter.number % 8 === 0) paragraphs.unshift([random.pick(ACCENTS), random.pick(ACCENTS)]);
+  const factor = letter.kind === "newsletter" ? 0.5 + random.unit() : 1;
+  const paragraphs = makeParagraphs(random, letter.textCharacters * factor);
+  if (textNumber(letter) % 8 === 0) paragraphs.unshift([random.pick(ACCENTS), random.pick(ACCENTS)]);
   return paragraphs;
 }
 
@@ -187,7 +188,7 @@ function subjectOf(seed: number, letter: Letter): { encoded: string; plain: stri
   }
   const random = new Random(seed, 0x5b, textNumber(letter));
   const plain = makePhrase(random, 2 + random.below(6));
-  if (letter.number % 24 !== 0) return { encoded: plain, plain };
+  if (textNumber(letter) % 24 !== 0) return { encoded: plain, plain };
   const word = random.pick(ACCENTS);
   return {
     encoded: `=?utf-8?B?${Buffer.from(word).toString("base64")}?= ${plain}`,
@@ -259,11 +260,12 @@ function htmlOf(
 }
 
 function signature(random: Random, domain: string): string {
-  const value = random
-    .bytes(192)
-    .toString("base64")
-    .replace(/.{64}(?=.)/g, "$&\r\n\t ");
-  return `DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=${domain}; s=key1;\r\n\th=from:to:subject:date:message-id;\r\n\tb=${value}`;
+  const value = Buffer.alloc(SIGNATURE_BYTES);
+  for (let at = 0; at < SIGNATURE_BYTES; at += 4) value.writeUInt32LE(random.u32(), at);
+  const text = value.toString("base64");
+  let lines = "";
+  for (let at = 0; at < text.length; at += 64) lines += `\r\n\t ${text.slice(at, at + 64)}`;
+  return `DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=${domain}; s=key1;\r\n\th=from:to:subject:date:message-id; b=${lines}`;
 }
 
 function rfc5322Date(seconds: number, zone: string, zoneSeconds: number): string {

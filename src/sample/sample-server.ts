@@ -35,6 +35,8 @@ export interface SampleParameters {
   readonly repetition: number;
   /** 1: attachments as large as in a corporate mail store, 230 KB on average. */
   readonly documentScale: number;
+  /** 1: texts as long as in a corporate mail store. */
+  readonly textScale: number;
   readonly headerForm: HeaderForm;
   /** What stands before the paths in imapd.conf; undefined: the server's directory. Empty, where `--root` names it. */
   readonly pathPrefix?: string;
