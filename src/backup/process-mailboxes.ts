@@ -56,7 +56,7 @@ export class MailboxProcessor {
       this.#underWay.push({ capture: undefined, result: Promise.resolve(done), done });
       return;
     }
-    const capture = new MailboxCapture(this.#context, task, befores[0]);
+    const capture = new MailboxCapture(this.#context, task, fullest(befores));
     const state = befores.length === 0 ? "new" : "changed";
     const underWay: UnderWay = { capture, result: capture.run().then((entry) => ({ entry, state })) };
     // It may fail while an earlier one is awaited: the failure is met when its turn comes.
@@ -75,6 +75,14 @@ export class MailboxProcessor {
     this.#underWay.shift();
     return result;
   }
+}
+
+/** What an interrupted run had of a mailbox can be less than the backup before it had: messages come in order. */
+function fullest(befores: readonly MailboxEntry[]): MailboxEntry | undefined {
+  return befores.reduce<MailboxEntry | undefined>(
+    (best, entry) => (best === undefined || entry.messages > best.messages ? entry : best),
+    undefined,
+  );
 }
 
 /** The record as the parent has it, with what is always taken fresh from the mailbox list. */

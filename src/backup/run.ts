@@ -222,14 +222,17 @@ class BackupRun {
     progress.beginPhase("mailboxes", clock.monotonicMs(), { items: tasks.length, bytes: 0 });
     const history = await MailboxHistory.open(repository.objects, parents, tasks);
     let bytesBefore = 0;
+    let isCheckpointing = false;
     const breathe = async (): Promise<void> => {
       signal?.throwIfAborted();
       const { bytesRead } = pipeline.counts;
       if (bytesRead > bytesBefore) progress.add({ bytes: bytesRead - bytesBefore }, clock.monotonicMs());
       bytesBefore = bytesRead;
-      if (!this.#checkpointIsDue(bytesRead)) return;
+      if (isCheckpointing || !this.#checkpointIsDue(bytesRead)) return;
+      isCheckpointing = true;
       this.#lastCheckpoint = { atMs: clock.monotonicMs(), bytes: bytesRead };
       await pipeline.pause(() => this.#checkpoint(writer, processor, surveyed, processed, pipeline));
+      isCheckpointing = false;
     };
     const capture: MailboxCaptureContext = {
       sink: run.writer,

@@ -76,7 +76,8 @@ export class PageTreeWriter<T, K extends PageKey> {
   /**
    * The tree of what has been added so far, stored whole; the writer goes on as if nothing had been. The one call
    * that may overlap with others.
-   * @param further - entries that the tree has besides, behind all that were added; for an unfinished writer only.
+   * @param further - entries that the tree has besides, ascending, for an unfinished writer only. Of those, what has
+   *   been added meanwhile, or lies before it, is passed over.
    */
   async snapshot(further: Iterable<T> = []): Promise<PageTree> {
     if (this.#result !== undefined) return await this.#result;
@@ -90,7 +91,9 @@ export class PageTreeWriter<T, K extends PageKey> {
     copy.#lastKey = this.#lastKey;
     for (const { children, closedSome } of this.#levels)
       copy.#levels.push({ children: [...children], closedSome });
-    for (const entry of further) await copy.add(entry);
+    const addedLast = copy.#lastKey;
+    for (const entry of further)
+      if (addedLast === undefined || this.#codec.key(entry) > addedLast) await copy.add(entry);
     return await copy.finish();
   }
 

@@ -1,4 +1,6 @@
 /** Makes the workers: threads of their own, or one in the caller's thread where a thread is not worth its start. */
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CyrvaultError, type ErrorCode } from "../../base/errors.ts";
 import { MessageWorker } from "./message-worker.ts";
@@ -33,16 +35,13 @@ function inThisThread(settings: WorkerSettings): MessageWorkerPort {
 }
 
 function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
-  const fromSource = import.meta.url.endsWith(".ts");
-  const thread = new Worker(
-    new URL(fromSource ? "./worker-entry.ts" : "./worker-entry.js", import.meta.url),
-    {
-      workerData: settings,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-      // Run from source (development, tests) the thread needs the same loader as we do.
-      ...(fromSource ? { execArgv: ["--import", "tsx"] } : {}),
-    },
-  );
+  const options = {
+    workerData: settings,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  };
+  const thread = import.meta.url.endsWith(".ts")
+    ? new Worker(bootFromSource(), { ...options, eval: true })
+    : new Worker(new URL("./worker-entry.js", import.meta.url), options);
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   let calls = 0;
   let ended: Error | undefined;
@@ -78,6 +77,14 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
       await thread.terminate();
     },
   };
+}
+
+/** Run from source (development, tests) a thread needs a loader of its own, which no option of Worker gives it. */
+function bootFromSource(): string {
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/package.json"));
+  const loader = new URL("./dist/esm/api/index.mjs", tsx);
+  const entry = new URL("./worker-entry.ts", import.meta.url);
+  return `import("${loader}").then(({ register }) => { register(); return import("${entry}"); })`;
 }
 
 type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
