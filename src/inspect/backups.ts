@@ -1,4 +1,5 @@
 /** The backups of a repository, as far as their roots say. */
+import pLimit from "p-limit";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
@@ -35,6 +36,9 @@ export interface ChooseOptions {
   readonly nowMs: number;
 }
 
+const ROOTS_AT_ONCE = 8;
+const ROOTS_AHEAD = 64;
+
 /** Told of a backup that cannot be read, which is then left out. */
 export type OnUnreadable = (backup: string, error: CyrvaultError) => void;
 
@@ -43,10 +47,13 @@ export async function* readBackups(
   source: BackupSource,
   onUnreadable: OnUnreadable,
 ): AsyncGenerator<ManifestRoot> {
-  const ids = (await source.listBackups()).map(({ id }) => id);
-  for (const id of ids.sort()) {
-    const root = await readIfThere(source, id, onUnreadable);
-    if (root !== undefined) yield root;
+  const ids = (await source.listBackups()).map(({ id }) => id).sort();
+  // A few ahead of the one that is wanted: years of daily backups are a thousand small files.
+  const limit = pLimit(ROOTS_AT_ONCE);
+  for (let at = 0; at < ids.length; at += ROOTS_AHEAD) {
+    const ahead = ids.slice(at, at + ROOTS_AHEAD);
+    const roots = await Promise.all(ahead.map((id) => limit(() => readIfThere(source, id, onUnreadable))));
+    for (const root of roots) if (root !== undefined) yield root;
   }
 }
 
