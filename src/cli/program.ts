@@ -6,6 +6,7 @@ import type { Act, Register } from "./command.ts";
 import { registerBackup } from "./commands/backup.ts";
 import { registerCat } from "./commands/cat.ts";
 import { registerCheck } from "./commands/check.ts";
+import { registerDemo } from "./commands/demo.ts";
 import { registerDiff } from "./commands/diff.ts";
 import { registerFindings } from "./commands/findings.ts";
 import { registerInit } from "./commands/init.ts";
@@ -29,6 +30,7 @@ const COMMANDS: readonly Register[] = [
   registerStats,
   registerFindings,
   registerRebuildIndex,
+  registerDemo,
 ];
 
 export interface ProgramOptions {
