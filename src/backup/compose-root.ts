@@ -1,6 +1,7 @@
 /** The manifest root of a backup, from what the run has gathered. Pure. */
 import { hostname } from "node:os";
 import { toText } from "../base/byte-string.ts";
+import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
 import type { FindingSummary } from "../manifest/findings.ts";
 import type { Content, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { ServerRoot } from "../source/roots.ts";
@@ -29,6 +30,8 @@ export interface Processed {
   messageBytes: number;
   files: number;
   fileBytes: number;
+  /** Of any cyrus.index. */
+  maxIndexVersion: number;
   readonly unchangedNames: Set<MailboxEntry["name"]>;
 }
 
@@ -49,7 +52,12 @@ export interface RootInput {
   readonly stored: RunStats;
   readonly findings: FindingSummary;
   readonly mailboxList: Content | undefined;
-  readonly excluded: readonly PlacedTask[];
+  readonly listing: {
+    /** Of the mailbox list's records, as far as it was read. */
+    readonly style: MailboxListStyle | undefined;
+    readonly excluded: readonly PlacedTask[];
+    readonly remote: number;
+  };
 }
 
 export function composeRoot(input: RootInput): ManifestRoot {
@@ -78,6 +86,9 @@ export function composeRoot(input: RootInput): ManifestRoot {
         deletedPrefix: toText(layout.deletedPrefix),
         expungeMode: layout.expungeMode,
         deleteMode: layout.deleteMode,
+        ...(input.listing.style === undefined ? {} : { mailboxListStyle: input.listing.style }),
+        remoteMailboxes: String(input.listing.remote),
+        maxIndexVersion: String(processed.maxIndexVersion),
       },
     },
     roots: surveyed.roots.map(({ kind, name, path }) => ({ kind, name: toText(name), path: toText(path) })),
@@ -89,7 +100,7 @@ export function composeRoot(input: RootInput): ManifestRoot {
     },
     leftOut: [
       ...surveyed.leftOut,
-      ...input.excluded.map(({ name }) => ({
+      ...input.listing.excluded.map(({ name }) => ({
         path: toText(name),
         reason: "mailbox excluded (--exclude-mailbox)",
         files: 0,

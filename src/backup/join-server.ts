@@ -8,19 +8,26 @@ import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { MailboxList } from "./read-mailbox-list.ts";
 import { readPlaceHeader } from "./read-place-header.ts";
 
+export interface JoinedServer {
+  readonly kept: PlacedTask[];
+  readonly excluded: PlacedTask[];
+  /** Entries of the list that are on other servers of a Murder. */
+  readonly remote: number;
+}
+
 export function joinServerMailboxes(
   { layout, configPath }: ServerDescription,
   list: MailboxList | undefined,
   places: MailboxPlaces,
   decisions: Decisions,
   findings: FindingSink,
-): { kept: PlacedTask[]; excluded: PlacedTask[] } {
+): JoinedServer {
   const rules: PathRules = {
     hashImapSpool: layout.hashImapSpool,
     fullDirHash: layout.fullDirHash,
     virtualDomains: layout.virtDomains !== "off",
   };
-  const { tasks } = joinMailboxes({
+  const { tasks, remote } = joinMailboxes({
     listed: list?.listed() ?? [],
     places,
     rules,
@@ -32,5 +39,5 @@ export function joinServerMailboxes(
   const kept: PlacedTask[] = [];
   const excluded: PlacedTask[] = [];
   for (const task of tasks) (decisions.isExcluded(task.name) ? excluded : kept).push(task);
-  return { kept, excluded };
+  return { kept, excluded, remote };
 }

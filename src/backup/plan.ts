@@ -84,7 +84,8 @@ export async function planBackup(
 
   const findings = new BufferedFindings();
   const listPath = server.layout.databases.mailboxes.path;
-  const list = listPath === undefined ? undefined : openMailboxList(view, listPath, findings);
+  const list =
+    listPath === undefined ? undefined : openMailboxList(view, listPath, server.configPath, findings);
   const { kept, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
   const history = await MailboxHistory.open(source, parents, kept);
   const counts = { total: kept.length, changed: 0, unchanged: 0, new: 0, gone: history.goneCount };

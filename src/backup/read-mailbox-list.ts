@@ -1,6 +1,7 @@
 /** The frozen mailboxes.db: as entries for the survey, and as the text that `ctl_mboxlist -u` takes. */
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import type { FileStat } from "../base/file-stat.ts";
 import { type DatabaseReading, readDatabase } from "../cyrus/database.ts";
 import {
   joinAcl,
@@ -9,7 +10,9 @@ import {
   mailboxListStyle,
   readMailboxList,
 } from "../cyrus/mailbox-list.ts";
-import { guessVersionFamily, printTextList, type TextListFamily } from "../cyrus/mailbox-text-list.ts";
+import { guessVersionFamily, printTextList } from "../cyrus/mailbox-text-list.ts";
+import { readTextList, type TextListItem } from "../cyrus/mailbox-text-list-read.ts";
+import { dumpMailboxList } from "../source/mailbox-list-tool.ts";
 import { readSourceFile } from "../source/read-file.ts";
 import type { SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
@@ -20,8 +23,8 @@ const LIST_BYTES_MAX = 2 ** 31 - 1;
 export interface MailboxList {
   /** As on the server. */
   readonly path: ByteString;
-  readonly style: MailboxListStyle;
-  readonly family: TextListFamily;
+  /** undefined: the list was read from the text that the site's own tool printed. */
+  readonly style: MailboxListStyle | undefined;
   listed(): Iterable<ListedMailbox>;
   /** @param keep - which mailboxes the text names. */
   text(keep: (name: ByteString) => boolean): Iterable<Buffer>;
@@ -31,6 +34,7 @@ export interface MailboxList {
 export function openMailboxList(
   view: SourceView,
   path: ByteString,
+  configPath: ByteString,
   findings: FindingSink,
 ): MailboxList | undefined {
   const file = readListFile(view, path);
@@ -59,33 +63,12 @@ export function openMailboxList(
     findings.add("mailbox-list-no-text", "error", path, "no text mailbox list could be made");
     return undefined;
   }
-  if (!reading.readable) {
-    findings.add(
-      "database-unreadable",
-      "error",
-      path,
-      `the mailbox list is a ${reading.engine} database, which is kept as it is and not understood; mailboxes are known by their directories only`,
-    );
-    findings.add(
-      "mailbox-list-no-text",
-      "error",
-      path,
-      "no text mailbox list could be made: keep one beside, with ctl_mboxlist -d and --include",
-    );
-    return undefined;
-  }
+  if (!reading.readable) return listFromTool(file, path, configPath, reading.engine, findings);
   const { records } = reading;
   const style = mailboxListStyle(records);
   const family = guessVersionFamily(style, entriesOf(readMailboxList(records, style)));
   for (const item of readMailboxList(records, style)) {
-    if (item.kind === "bad")
-      findings.add(
-        "mailbox-name-invalid",
-        "error",
-        path,
-        `a record of the mailbox list is not understood: ${item.reason} (key ${toText(item.key)})`,
-        { mailbox: item.key },
-      );
+    if (item.kind === "bad") nameBadRecord(item, path, findings);
   }
   for (const damage of reading.damage)
     findings.add(
@@ -97,7 +80,6 @@ export function openMailboxList(
   return {
     path,
     style,
-    family,
     *listed() {
       for (const entry of entriesOf(readMailboxList(records, style))) yield toListed(entry);
     },
@@ -105,10 +87,64 @@ export function openMailboxList(
   };
 }
 
+/** An engine that we do not read: the site's own tool may know it. */
+function listFromTool(
+  file: { readonly bytes: Buffer; readonly stat: FileStat },
+  path: ByteString,
+  configPath: ByteString,
+  engine: string,
+  findings: FindingSink,
+): MailboxList | undefined {
+  const answer = dumpMailboxList({ list: file.bytes, owner: file.stat, configPath });
+  const items = "text" in answer ? readTextOrProblem(answer.text) : answer.problem;
+  if ("text" in answer && typeof items !== "string") {
+    for (const item of items) if (item.kind === "bad") nameBadRecord(item, path, findings);
+    return {
+      path,
+      style: undefined,
+      *listed() {
+        for (const item of items) if (item.kind === "entry") yield toListed(item.entry);
+      },
+      text: () => [answer.text],
+    };
+  }
+  findings.add(
+    "database-unreadable",
+    "error",
+    path,
+    `the mailbox list is a ${engine} database, which is kept as it is and not understood; mailboxes are known by their directories only`,
+  );
+  findings.add(
+    "mailbox-list-no-text",
+    "error",
+    path,
+    `no text mailbox list could be made (${String(items)}): keep one beside, with ctl_mboxlist -d and --include`,
+  );
+  return undefined;
+}
+
+function readTextOrProblem(text: Buffer): TextListItem[] | string {
+  try {
+    return readTextList(text);
+  } catch (error) {
+    if (!isCyrvaultError(error, "CYRUS_BAD_FORMAT")) throw error;
+    return error.message;
+  }
+}
+
+function nameBadRecord(
+  { key, reason }: { readonly key: ByteString; readonly reason: string },
+  path: ByteString,
+  findings: FindingSink,
+): void {
+  const message = `a record of the mailbox list is not understood: ${reason} (key ${toText(key)})`;
+  findings.add("mailbox-name-invalid", "error", path, message, { mailbox: key });
+}
+
 function readListFile(
   view: SourceView,
   path: ByteString,
-): { readonly bytes: Buffer } | CyrvaultError | undefined {
+): { readonly bytes: Buffer; readonly stat: FileStat } | CyrvaultError | undefined {
   try {
     const resolved = view.resolve(path);
     return resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);

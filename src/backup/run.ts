@@ -24,7 +24,7 @@ import type { Run } from "../store/run.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
-import { composeRoot, type Processed, type Surveyed } from "./compose-root.ts";
+import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
@@ -131,7 +131,7 @@ class BackupRun {
       this.#findings.add(code, severity, path, message);
     const list = this.#openList();
     const surveyed = await this.#survey();
-    const { kept, excluded } = joinServerMailboxes(
+    const { kept, excluded, remote } = joinServerMailboxes(
       server,
       list,
       surveyed.places,
@@ -160,7 +160,11 @@ class BackupRun {
           ? undefined
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
-      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, excluded);
+      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, {
+        style: list?.style,
+        excluded,
+        remote,
+      });
       const rootBytes = encodeRoot(root);
       await run.commit(this.#backup, rootBytes);
       return await this.#result(root, surveyed, findings, rootBytes.length);
@@ -172,7 +176,7 @@ class BackupRun {
 
   #openList(): MailboxList | undefined {
     const path = this.#given.server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
-    return openMailboxList(this.#given.view, path, this.#findings);
+    return openMailboxList(this.#given.view, path, this.#given.server.configPath, this.#findings);
   }
 
   async #survey(): Promise<Surveyed> {
@@ -259,6 +263,7 @@ class BackupRun {
       messageBytes: 0,
       files: 0,
       fileBytes: 0,
+      maxIndexVersion: 0,
       unchangedNames: new Set(),
     };
     for await (const { entry, state } of processor.process(tasks)) {
@@ -268,6 +273,7 @@ class BackupRun {
       if (state === "unchanged") processed.unchangedNames.add(entry.name);
       processed.messages += entry.messages;
       processed.messageBytes += entry.bytes;
+      processed.maxIndexVersion = Math.max(processed.maxIndexVersion, entry.indexVersion);
       for (const { stat, content } of entry.files) {
         this.#owners.note(stat.uid, stat.gid);
         if (content === undefined) continue;
@@ -302,7 +308,11 @@ class BackupRun {
     const tree = await writer.snapshot(await processor.partial());
     await run.writer.flush();
     const none: FindingSummary = { tree: EMPTY_TREE, counts: { note: 0, warning: 0, error: 0, accepted: 0 } };
-    const root = this.#root(surveyed, { ...processed, tree }, pipeline, none, undefined, []);
+    const root = this.#root(surveyed, { ...processed, tree }, pipeline, none, undefined, {
+      style: undefined,
+      excluded: [],
+      remote: 0,
+    });
     await run.checkpoint(encodeRoot(root));
   }
 
@@ -320,7 +330,7 @@ class BackupRun {
     pipeline: MessagePipeline,
     findings: FindingSummary,
     mailboxList: Content | undefined,
-    excluded: readonly PlacedTask[],
+    listing: RootInput["listing"],
   ): ManifestRoot {
     const { view, server, name, parents, run, startedMs } = this.#given;
     return composeRoot({
@@ -340,7 +350,7 @@ class BackupRun {
       stored: run.writer.stats,
       findings,
       mailboxList,
-      excluded,
+      listing,
     });
   }
 
