@@ -38,7 +38,7 @@ export function someMailboxesRunbook(input: RunbookInput, site: RunbookSite, ver
     stopStep(live),
     putInPlaceStep(site, version, first),
     quotaStep(live, "The folders count again:"),
-    proofStep(live, input.root.counts.mailboxes, { allListed: false }),
+    proofStep(live, version, input.root.counts.mailboxes, { allListed: false }),
     {
       title: "Start Cyrus, and keep the folders from being expired at once.",
       lines: [

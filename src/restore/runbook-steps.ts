@@ -259,7 +259,12 @@ export function quotaStep(site: RunbookSite, why: string): Step {
   };
 }
 
-export function proofStep(site: RunbookSite, mailboxes: number, options: { allListed: boolean }): Step {
+export function proofStep(
+  site: RunbookSite,
+  version: VersionTraits,
+  mailboxes: number,
+  options: { allListed: boolean },
+): Step {
   const seen = options.allListed ? `this backup holds ${mailboxes}` : "as many as you expect";
   return {
     title: "Prove it, before anybody is let in.",
@@ -272,7 +277,12 @@ export function proofStep(site: RunbookSite, mailboxes: number, options: { allLi
       "  `uid 7 guid mismatch`  the file is not the message that the index means: take it from another backup",
       "  `uid 7 not found`      the file is missing: bring it back before reconstruct runs without -n",
       "  `System I/O error`     the mailbox's header or index is missing",
-      "The exit status says nothing: it is 0 with faults and without. Without -G a flipped byte is not seen.",
+      ...(version.byUniqueid
+        ? [
+            "  `Wrong uniqueid!`      two folders have one uniqueid: it stops there, and has not looked at the rest",
+          ]
+        : []),
+      "The exit status says nothing: it is 0 with most faults too. Without -G a flipped byte is not seen.",
     ],
   };
 }

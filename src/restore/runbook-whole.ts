@@ -43,7 +43,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       derived(input, site, version, false),
       listed ? undefined : quotaStep(site, "The usage restored counts the excluded mailboxes too."),
       input.remoteEntries ? murderStep(site) : undefined,
-      proofStep(site, input.root.counts.mailboxes, { allListed: true }),
+      proofStep(site, version, input.root.counts.mailboxes, { allListed: true }),
       ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
     ]);
   },
@@ -80,7 +80,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       derived(input, site, version, true),
       quotaStep(site, "The usage on record is of the day of the loss."),
       input.remoteEntries ? murderStep(site) : undefined,
-      proofStep(site, input.root.counts.mailboxes, { allListed: false }),
+      proofStep(site, version, input.root.counts.mailboxes, { allListed: false }),
       ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
     ]),
   "configuration-lost": (input, site, version) =>
@@ -94,7 +94,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       derived(input, site, version, true),
       quotaStep(site, "The usage restored is of the day of the backup."),
       input.remoteEntries ? murderStep(site) : undefined,
-      proofStep(site, input.root.counts.mailboxes, { allListed: false }),
+      proofStep(site, version, input.root.counts.mailboxes, { allListed: false }),
       ...(site.inPlace
         ? [
             startStep([
@@ -142,8 +142,12 @@ function newerFoldersStep(root: ManifestRoot, site: RunbookSite, version: Versio
             "Those that were made or renamed come into the list with the name, rights and uniqueid that their header has. It",
             "touches nothing but the list:",
             { run: `${find} -print0 | xargs -0 -r ${site.tool("reconstruct", "-P")}` },
-            "A renamed folder is then listed under both names with one uniqueid, which must not stay so: if the list has its",
-            "old name too (`ctl_mboxlist -d`), take the text list, remove the old line, and undump it.",
+            "A renamed folder is now listed under both names, with one uniqueid. That must not stay so:",
+            {
+              run: `${site.tool("ctl_mboxlist", "-d")} | grep -vE '"mbtype": "[a-z]*d' | grep -oE '"uniqueid": "[^"]*"' | sort | uniq -d`,
+            },
+            "Must print nothing. For each uniqueid that it prints: `ctl_mboxlist -d > list`; take the line with the old name out",
+            "(the last line before } has no comma); move mailboxes.db away; `ctl_mboxlist -u < list`.",
           ]
         : [
             "Each that no list names: `reconstruct -p PARTITION NAME`, with its external name, made from its path. It takes",

@@ -118,6 +118,18 @@ test("configuration lost: folders newer than the list are found by the time of t
   expect(old).toContain("reconstruct -p PARTITION");
 });
 
+test("configuration lost: a folder that is listed twice is found, one that only left a tombstone is not", () => {
+  const [line = ""] = commands(runbook({ case: "configuration-lost" })).filter((c) => c.endsWith("uniq -d"));
+  const list = (second: string) =>
+    `{\n"a": {"mbtype": "e", "uniqueid": "x1"},\n"b": {"mbtype": "${second}", "uniqueid": "x1"},\n"c": {"mbtype": "e", "uniqueid": "y"}\n}\n`;
+  const filter = line.slice(line.indexOf(" | ") + 3);
+  const of = (type: string) =>
+    execFileSync("bash", ["-c", filter], { input: list(type), encoding: "utf8" }).trim();
+  expect(of("e")).toBe('"uniqueid": "x1"');
+  expect(of("ed")).toBe("");
+  expect(runbook({ case: "configuration-lost", family: "2.5" })).not.toContain("uniq -d");
+});
+
 test("some mailboxes: never a uniqueid twice, no expiry, both forms of the name", () => {
   const text = runbook({
     case: "some-mailboxes",
