@@ -1,5 +1,3 @@
-/** `backup --dry-run`: looks at everything that a backup would look at, reads no message, stores nothing. */
-import { hostname } from "node:os";
 import { joinPath, toText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
@@ -8,16 +6,14 @@ import { parseIndexHeader } from "../cyrus/index-reader.ts";
 import type { LeftOut } from "../manifest/model.ts";
 import { EMPTY_TREE } from "../manifest/page-tree.ts";
 import { SourceFile, sameStat } from "../source/read-file.ts";
-import { describeServer } from "../source/server.ts";
-import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
+import { bindServer } from "./bind-server.ts";
 import { Decisions } from "./decisions.ts";
 import { BufferedFindings } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { MailboxHistory, whyMailboxChanged } from "./mailbox-history.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
-import { findParents } from "./parents.ts";
 import { openMailboxList } from "./read-mailbox-list.ts";
 import { LeftOutSummary } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
@@ -49,17 +45,7 @@ export async function planBackup(
   options: BackupOptions,
   { repository, clock }: { readonly repository: Repository; readonly clock: Clock },
 ): Promise<BackupPlan> {
-  const view = new SourceView(options.root, options.mappings);
-  const server = describeServer({
-    view,
-    config: options.config,
-    includes: options.includes,
-    withSearch: options.withSearch,
-  });
-  const name =
-    options.server ??
-    (server.layout.serverName === undefined ? hostname() : toText(server.layout.serverName));
-  const parents = await findParents(repository, name);
+  const { view, server, name, parents } = await bindServer(options, repository);
   const decisions = new Decisions(options, server.layout, clock.nowMs());
   const before = (parents.checkpoint ?? parents.backup)?.files ?? EMPTY_TREE;
   const source = repository.objects;

@@ -3,8 +3,9 @@
  * before → what is there (survey) → which mailboxes there are (join) → what of them has changed → read, cut, store
  * → the manifest, whose appearance in the repository makes the backup.
  */
+
 import { hostname } from "node:os";
-import { fromText, toText } from "../base/byte-string.ts";
+import { fromText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Progress } from "../base/progress.ts";
 import { newBackupId } from "../manifest/backup-id.ts";
@@ -17,10 +18,9 @@ import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
-import { describeServer, type ServerDescription } from "../source/server.ts";
-import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
+import { type BoundServer, bindServer } from "./bind-server.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
@@ -31,7 +31,6 @@ import { MailboxHistory } from "./mailbox-history.ts";
 import type { PlacedTask } from "./mailbox-join.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
 import { OwnerNames } from "./owners.ts";
-import { findParents, type Parents } from "./parents.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
@@ -57,24 +56,12 @@ const FINDINGS_SHOWN = 1000;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
   const { repository, clock } = context;
-  const view = new SourceView(options.root, options.mappings);
-  const server = describeServer({
-    view,
-    config: options.config,
-    includes: options.includes,
-    withSearch: options.withSearch,
-  });
-  const name =
-    options.server ??
-    (server.layout.serverName === undefined ? hostname() : toText(server.layout.serverName));
-  const parents = await findParents(repository, name);
+  const bound = await bindServer(options, repository);
+  const { name, parents } = bound;
   const run = await repository.startRun({ server: name, host: hostname(), parent: parents.backup?.backup });
   try {
     return await new BackupRun(options, context, {
-      view,
-      server,
-      name,
-      parents,
+      ...bound,
       run,
       startedMs: clock.nowMs(),
     }).run();
@@ -84,11 +71,7 @@ export async function runBackup(options: BackupOptions, context: BackupContext):
   }
 }
 
-interface Given {
-  readonly view: SourceView;
-  readonly server: ServerDescription;
-  readonly name: string;
-  readonly parents: Parents;
+interface Given extends BoundServer {
   readonly run: Run;
   readonly startedMs: number;
 }
