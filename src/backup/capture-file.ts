@@ -69,7 +69,7 @@ export class FileCapture {
           return { stat, content: undefined };
         }
         if (captured.steady) {
-          this.#nameAttributes(file);
+          this.nameAttributes(file);
           return captured;
         }
         if (attempt === ATTEMPTS) {
@@ -107,16 +107,19 @@ export class FileCapture {
   }
 
   /** Extended attributes and ACLs are not kept; whoever relies on them is told. */
-  #nameAttributes({ path, realPath, mailbox }: FileToCapture): void {
-    const names = listXattrs(realPath) ?? [];
+  nameAttributes({ path, realPath, mailbox }: Pick<FileToCapture, "path" | "realPath" | "mailbox">): void {
+    const names = (listXattrs(realPath) ?? []).filter((name) => !SET_BY_THE_SYSTEM.has(name));
     if (names.length === 0) return;
-    const about = mailbox === undefined ? {} : { mailbox };
+    const message = `extended attributes are not kept: ${names.map(toText).join(", ")}`;
     this.#findings.add(
       "attributes-not-kept",
       "note",
       path,
-      `extended attributes are not kept: ${names.map(toText).join(", ")}`,
-      about,
+      message,
+      mailbox === undefined ? {} : { mailbox },
     );
   }
 }
+
+/** Labels that a restored file gets from the system's policy, whether it was backed up or not. */
+const SET_BY_THE_SYSTEM: ReadonlySet<string> = new Set(["security.selinux", "security.ima", "security.evm"]);

@@ -5,6 +5,7 @@ import { filePages } from "../manifest/file-page.ts";
 import type { FileEntry, FileStat, LeftOut, PageTree } from "../manifest/model.ts";
 import { PageTreeWriter } from "../manifest/page-tree.ts";
 import type { PageSink } from "../manifest/pages-io.ts";
+import { sameStat } from "../source/read-file.ts";
 import type { FileCapture } from "./capture-file.ts";
 import type { OwnerNames } from "./owners.ts";
 import type { SurveyItem } from "./survey.ts";
@@ -54,8 +55,11 @@ async function toEntry(
   const entry = { path, stat, fileClass, racy: item.unlisted === true || isRacy(stat) };
   if (item.leftOut !== undefined) return { ...entry, racy: false, leftOut: item.leftOut };
   if (item.target !== undefined) return { ...entry, target: item.target };
-  if (item.type === "directory")
+  if (item.type === "directory") {
+    // A directory's default ACL says that the files in it have ACLs: a message's own are not looked for.
+    if (before === undefined || !sameStat(before.stat, stat)) files.nameAttributes({ path, realPath });
     return item.mailboxDirectory === true ? { ...entry, mailboxDirectory: true } : entry;
+  }
   const captured = await files.capture({ path, realPath, stat, before });
   return {
     ...entry,
