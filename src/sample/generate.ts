@@ -144,7 +144,7 @@ class ServerFiller {
   *#planUsers(): Generator<PlannedMailbox> {
     const { users, parameters } = this.#server.state;
     for (let number = 0; number < parameters.users; number++) {
-      const id = fromText(userPerson(number).local);
+      const id = this.#userId(number);
       const inbox = inboxOf(id, false);
       const inboxId = this.#uniqueId();
       const user: SampleUser = {
@@ -165,6 +165,12 @@ class ServerFiller {
       }
       user.folderModseq = user.highestModseq;
     }
+  }
+
+  /** Where a full stop separates folders, no user id can have one: such users have another address. */
+  #userId(number: number): ByteString {
+    const { local } = userPerson(number);
+    return fromText(this.#server.layout.kind === "uuid" ? local : local.replace(".", "_"));
   }
 
   #mailbox(
