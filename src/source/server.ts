@@ -111,7 +111,7 @@ export function describeServer(input: ServerInput): ServerDescription {
   for (const path of input.includes) roots.require("include", "", path, `--include ${toText(path)}`);
 
   refuseHoles(view, roots.roots, input.mountPoints ?? (view.isMapped ? hostMountPoints() : []));
-  return { configPath, conf, layout, roots: roots.roots, notes: notesOf(layout, configPath) };
+  return { configPath, conf, layout, roots: roots.roots, notes: notesOf(layout, configPath, roots.roots) };
 }
 
 class RootCollector {
@@ -252,7 +252,7 @@ function refuseHoles(
 /** Places below the configdirectory that hold nothing to keep. */
 const RUNTIME = /^(lock|proc|socket|run|stats)(\/|$)/;
 
-function notesOf(layout: ServerLayout, configPath: ByteString): ServerNote[] {
+function notesOf(layout: ServerLayout, configPath: ByteString, roots: readonly ServerRoot[]): ServerNote[] {
   const notes: ServerNote[] = layout.unknownLocations.map(({ key, value, reason }) => ({
     code: "config-unknown-location",
     severity: "warning",
@@ -270,6 +270,8 @@ function notesOf(layout: ServerLayout, configPath: ByteString): ServerNote[] {
   }
   for (const { key, path, role } of layout.otherPaths) {
     if (role !== "secret" && role !== "site-file" && role !== "news") continue;
+    const place = normalise(path);
+    if (roots.some((root) => isWithin(place, root.logicalPath) || isWithin(place, root.path))) continue;
     notes.push({
       code: "config-unknown-location",
       severity: "note",

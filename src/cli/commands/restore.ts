@@ -14,6 +14,7 @@ import {
 } from "../../restore/options.ts";
 import { planRestore } from "../../restore/plan.ts";
 import { runRestore } from "../../restore/run.ts";
+import { runbookFor } from "../../restore/runbook-for.ts";
 import { parseMapping } from "../../source/view.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -74,7 +75,7 @@ export const registerRestore: Register = (program, act) => {
       }
       const source = repository.objects;
       const result = await session.withProgress(() =>
-        runRestore(prepared, { source, clock, progress, signal }),
+        runRestore(prepared, { source, clock, progress, signal, runbook: runbookFor(options, root) }),
       );
       if (json) await output.object(restoreObject(result));
       else await printResult(output, result);

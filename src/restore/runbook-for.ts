@@ -1,0 +1,35 @@
+/** The runbook of a restore that has been asked for: what the backup and the request say, put together. */
+import { toText } from "../base/byte-string.ts";
+import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import type { RestoreFinding, RestoreOptions } from "./options.ts";
+import { makeRunbook } from "./runbook.ts";
+import { caseOf } from "./runbook-input.ts";
+import { versionFamily } from "./runbook-version.ts";
+
+export interface Restored {
+  /** Internal names, as many as are to be shown. */
+  readonly mailboxes: readonly string[];
+  readonly findings: readonly RestoreFinding[];
+  /** Where the text mailbox list was put, if it was. */
+  readonly textListPath?: string;
+}
+
+const STYLES: ReadonlySet<string> = new Set<MailboxListStyle>(["text", "dlist", "dlist-by-id"]);
+
+export function runbookFor(options: RestoreOptions, root: ManifestRoot): (restored: Restored) => string {
+  const { mailboxListStyle: style, maxIndexVersion, remoteMailboxes } = root.cyrus.layout;
+  const family = versionFamily({
+    ...(style !== undefined && STYLES.has(style) ? { listStyle: style as MailboxListStyle } : {}),
+    maxIndexVersion: Number(maxIndexVersion ?? 0),
+  });
+  return (restored) =>
+    makeRunbook({
+      root,
+      family,
+      case: caseOf(options),
+      target: toText(options.target),
+      remoteEntries: Number(remoteMailboxes ?? 0) > 0,
+      ...restored,
+    });
+}
