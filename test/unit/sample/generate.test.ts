@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync, statSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { parseCounters } from "../../../src/cyrus/counters.ts";
 import { readFlat } from "../../../src/cyrus/flat.ts";
@@ -11,8 +11,8 @@ import { readSubscriptions } from "../../../src/cyrus/subscriptions.ts";
 import { readTwoskip } from "../../../src/cyrus/twoskip.ts";
 import { generateServer } from "../../../src/sample/generate.ts";
 import type { SampleLayout } from "../../../src/sample/layout.ts";
-import type { SampleParameters } from "../../../src/sample/sample-server.ts";
-import { tempDir } from "../../support/temp-dir.ts";
+import type { SampleParameters, SampleServer } from "../../../src/sample/sample-server.ts";
+import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 import { messagePaths, readMailbox, readTree } from "./sample-files.ts";
 
 const SMALL: Partial<SampleParameters> = {
@@ -23,9 +23,15 @@ const SMALL: Partial<SampleParameters> = {
 };
 
 describe.each<SampleLayout>(["uuid", "legacy"])("a sample server in the %s layout", (layout) => {
+  let directory: TempDir;
+  let server: SampleServer;
+  beforeAll(() => {
+    directory = tempDir();
+    server = generateServer(directory.path, { ...SMALL, layout });
+  });
+  afterAll(() => directory.remove());
+
   test("is valid in every mailbox: CRCs, sync CRCs, counts, GUIDs, sizes, times", () => {
-    using directory = tempDir();
-    const server = generateServer(directory.path, { ...SMALL, layout });
     const readings = server.state.mailboxes.map((mailbox) => readMailbox(server, mailbox));
     expect(readings.flatMap(({ problems }) => problems)).toEqual([]);
     const total = (of: (reading: (typeof readings)[number]) => number) =>
@@ -37,8 +43,6 @@ describe.each<SampleLayout>(["uuid", "legacy"])("a sample server in the %s layou
   });
 
   test("has a mailbox list with every mailbox, deleted and renamed ones among them", () => {
-    using directory = tempDir();
-    const server = generateServer(directory.path, { ...SMALL, layout });
     const { records, damage } = readTwoskip(readFileSync(directory.in("conf/mailboxes.db")));
     expect(damage).toEqual([]);
     const items = [...readMailboxList(records)];
@@ -53,8 +57,6 @@ describe.each<SampleLayout>(["uuid", "legacy"])("a sample server in the %s layou
   });
 
   test("is configured so that its roots are found", () => {
-    using directory = tempDir();
-    const server = generateServer(directory.path, { ...SMALL, messages: 0, layout });
     const conf = parseImapdConf(fromText(server.configPath), (path) => readFileSync(path));
     const text = JSON.stringify(effectiveLayout(conf), (_, value) =>
       value instanceof Map ? [...value] : value,
@@ -64,8 +66,6 @@ describe.each<SampleLayout>(["uuid", "legacy"])("a sample server in the %s layou
   });
 
   test("has each user's files, and they agree with the mailboxes", () => {
-    using directory = tempDir();
-    const server = generateServer(directory.path, { ...SMALL, layout });
     for (const user of server.state.users) {
       const file = (suffix: string) => readFileSync(server.layout.userFile(user.id, user.inboxId, suffix));
       expect(parseCounters(file("counters")).highestModseq).toBe(BigInt(user.highestModseq));
@@ -86,10 +86,10 @@ describe.each<SampleLayout>(["uuid", "legacy"])("a sample server in the %s layou
   });
 
   test("comes out the same from the same seed, and otherwise from another", () => {
-    using directory = tempDir();
+    using other = tempDir();
     const make = (name: string, seed: number) => {
-      generateServer(directory.in(name), { ...SMALL, users: 4, messages: 60, layout, seed, pathPrefix: "" });
-      const tree = readTree(directory.in(name));
+      generateServer(other.in(name), { ...SMALL, users: 4, messages: 60, layout, seed, pathPrefix: "" });
+      const tree = readTree(other.in(name));
       // It holds paths of files that may be linked to.
       tree.delete("/sample-state.json");
       return tree;
