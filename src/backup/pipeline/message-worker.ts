@@ -25,6 +25,11 @@ import type {
 /** A larger message is read in windows, three times if it is new, and never held. */
 export const LARGE_MESSAGE_BYTES = 16 * 1024 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/**
+ * Batches are made by the sizes that the index gives. Where it gives none, or lies, they can be far larger than
+ * meant: what goes beyond this is treated like a large message.
+ */
+const HELD_BYTES_MAX = 32 * 1024 * 1024;
 /** Files with several links of which we remember what they hold: some 30 MB at most. */
 const LINKS_REMEMBERED = 100_000;
 
@@ -40,6 +45,8 @@ interface HeldMessage {
   /** undefined for a large one, and for another link to a file that was read before. */
   readonly bytes: Buffer | undefined;
   readonly size: number;
+  /** Read in windows whenever its bytes are needed. */
+  readonly isStreamed: boolean;
   /** After `store`: how it is put together. */
   split?: {
     head: Uint8Array;
@@ -60,6 +67,7 @@ export class MessageWorker {
   readonly #batches = new Map<number, Batch>();
   /** One file under many names (a delivery to several people, a copy) is read once. By device and inode. */
   readonly #links = new Map<string, KnownLink>();
+  #heldBytes = 0;
   /** Mail and attachments are unlike: each kind fills its own packs. */
   #texts: PackWriter | undefined;
   #parts: PackWriter | undefined;
@@ -86,6 +94,7 @@ export class MessageWorker {
     batch.messages.forEach((message, position) => {
       if (message === undefined) return;
       if (!wanted[position]) {
+        this.#heldBytes -= message.bytes?.length ?? 0;
         batch.messages[position] = undefined;
         return;
       }
@@ -117,6 +126,7 @@ export class MessageWorker {
     };
     for (const message of batch.messages) {
       if (message === undefined) continue;
+      this.#heldBytes -= message.bytes?.length ?? 0;
       const split = message.split;
       assert(split !== undefined, "storeParts before store");
       if (split.parts !== undefined) {
@@ -158,16 +168,25 @@ export class MessageWorker {
       if (known !== undefined && sameStat(known.stat, stat)) {
         return {
           outcome: { state: "read", id: known.id, stat, guidMatches: matches(file, known.guid) },
-          message: { file, id: known.id, bytes: undefined, size: stat.size },
+          message: {
+            file,
+            id: known.id,
+            bytes: undefined,
+            size: stat.size,
+            isStreamed: stat.size > LARGE_MESSAGE_BYTES,
+          },
         };
       }
       const read = stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source) : this.#hashLarge(source);
       if (read === undefined || !sameStat(source.statAgain(), stat)) return { outcome: { state: "changed" } };
-      const { id, guid, bytes } = read;
+      const { id, guid } = read;
       if (link !== undefined) this.#remember(link, { id, guid, stat });
+      const isStreamed = read.bytes === undefined || this.#heldBytes + stat.size > HELD_BYTES_MAX;
+      const bytes = isStreamed ? undefined : read.bytes;
+      this.#heldBytes += bytes?.length ?? 0;
       return {
         outcome: { state: "read", id, stat, guidMatches: matches(file, guid) },
-        message: { file, id, bytes, size: stat.size },
+        message: { file, id, bytes, size: stat.size, isStreamed },
       };
     } catch (error) {
       if (error instanceof CyrvaultError) return { outcome: { state: "failed", message: error.message } };
@@ -203,7 +222,7 @@ export class MessageWorker {
   }
 
   #split(message: HeldMessage): NonNullable<HeldMessage["split"]> {
-    if (message.size > LARGE_MESSAGE_BYTES) return this.#splitLarge(message);
+    if (message.isStreamed) return this.#splitLarge(message);
     return this.#splitHeld(message, message.bytes ?? this.#readAgain(message));
   }
 

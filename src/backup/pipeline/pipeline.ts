@@ -119,7 +119,11 @@ export class MessagePipeline {
     await Promise.all(this.#lanes.map(({ worker }) => worker.close()));
     const open = [...this.#packs.values()];
     this.#packs.clear();
-    for (const { sink } of open) await (await sink).abort();
+    for (const { sink } of open) {
+      // One that could not be begun has failed its batch, and nothing is there to abort.
+      const begun = await sink.catch(() => undefined);
+      await begun?.abort();
+    }
   }
 
   async #takeLane(): Promise<Lane> {
