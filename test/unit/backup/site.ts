@@ -45,6 +45,26 @@ export class Site implements Disposable {
     this.repository = await openRepository(this.backend, { assemble: assembleMessage });
   }
 
+  /** What the options are when a test says nothing. */
+  options(options: Partial<BackupOptions> = {}): BackupOptions {
+    return {
+      config: undefined,
+      root: fromText(this.server.root),
+      mappings: [],
+      server: undefined,
+      includes: [],
+      excludeMailboxes: [],
+      withoutDerivable: false,
+      withSearch: false,
+      compression: "fast",
+      scrub: 0,
+      threads: 0,
+      checkpointMs: 1e9,
+      checkpointBytes: 1e15,
+      ...options,
+    };
+  }
+
   /** Ten seconds after the last change unless `aged` is false, so that nothing is racy. */
   async backUp(
     options: Partial<BackupOptions> = {},
@@ -53,31 +73,13 @@ export class Site implements Disposable {
     const { aged = true, ...rest } = context;
     this.clock.jumpTo(Date.now() + (aged ? 10_000 : 0) + 60_000 * this.#backups);
     if (aged) this.#backups++;
-    return await runBackup(
-      {
-        config: undefined,
-        root: fromText(this.server.root),
-        mappings: [],
-        server: undefined,
-        includes: [],
-        excludeMailboxes: [],
-        withoutDerivable: false,
-        withSearch: false,
-        compression: "fast",
-        scrub: 0,
-        threads: 0,
-        checkpointMs: 1e9,
-        checkpointBytes: 1e15,
-        ...options,
-      },
-      {
-        repository: this.repository,
-        clock: this.clock,
-        progress: new Progress(),
-        acceptRules: [],
-        ...rest,
-      },
-    );
+    return await runBackup(this.options(options), {
+      repository: this.repository,
+      clock: this.clock,
+      progress: new Progress(),
+      acceptRules: [],
+      ...rest,
+    });
   }
 
   async root(result: Pick<BackupResult, "backup">): Promise<ManifestRoot> {
