@@ -79,14 +79,14 @@ export class MailboxHistory {
 export function whyMailboxChanged(
   task: PlacedTask,
   before: MailboxEntry,
-  { rules, scrub }: HistoryRules,
+  history: HistoryRules,
 ): string | undefined {
   const { directories } = task.place;
   return whyChanged(before, {
     uniqueid: task.list?.uniqueid,
     uidvalidity: task.list?.uidvalidity,
-    rules,
-    scrub: scrub(task.name),
+    rules: history.rules,
+    scrub: history.scrub(task.name),
     directories,
     get files(): (FileStat | undefined)[] {
       return before.files.map(({ directory, name, leftOut }) => {

@@ -15,6 +15,10 @@ import { checkData } from "./check-data.ts";
 import { type CheckError, CheckErrors } from "./check-errors.ts";
 import { type CheckedPack, checkPacks, checkSegments } from "./check-packs.ts";
 
+/** Findings that somebody has accepted: docs/formats/repository.md. */
+const ACCEPTED_PREFIX = "accepted/";
+const ACCEPTED_BYTES_MAX = 4 * 1024 * 1024;
+
 export interface CheckOptions {
   /** 0 to 100: the share of the packs whose data is read again, chosen at random. */
   readonly readDataPercent: number;
@@ -82,6 +86,11 @@ async function checkRecords(repository: Repository, errors: CheckErrors): Promis
   const { backend, sealer } = repository;
   for await (const { name } of backend.list(RUNS_PREFIX))
     await errors.guard(name, () => readRun(backend, sealer, name.slice(RUNS_PREFIX.length)));
+  for await (const { name } of backend.list(ACCEPTED_PREFIX))
+    await errors.guard(name, async () => {
+      const sealed = await backend.read(name, ACCEPTED_BYTES_MAX);
+      if (sealed !== undefined) sealer.openNamed("accepted", name, sealed);
+    });
   await errors.guard(GC_PREFIX, () => readGcState(backend, sealer));
 }
 

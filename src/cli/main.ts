@@ -12,23 +12,25 @@ export async function main(argv: readonly string[], terminal: Terminal = process
   // Known before the options are parsed: an error of the parser is shown by them too.
   const output = new Output(terminal, {
     json: argv.includes("--json"),
-    verbose: argv.includes("--verbose") || argv.includes("-v"),
+    verbose: argv.some((arg) => arg === "--verbose" || /^-[a-z]*v/.test(arg)),
   });
   const interruption = listenForInterruption(() => {
     output.note("cyrvault: interrupted, stopping; once more ends it at once");
   });
+  const parts = { terminal, clock: systemClock, signal: interruption.signal, output };
   let code: ExitCode = EXIT.done;
   let printed = Promise.resolve();
-  const program = createProgram({
-    writeOut: (text) => {
-      printed = printed.then(() => terminal.out(text));
-    },
-    openSession: (common) => new Session(terminal, systemClock, interruption.signal, common),
-    onExitCode: (value) => {
-      code = value;
-    },
-  });
   try {
+    const program = await createProgram({
+      argv,
+      writeOut: (text) => {
+        printed = printed.then(() => terminal.out(text));
+      },
+      openSession: (common) => new Session(parts, common),
+      onExitCode: (value) => {
+        code = value;
+      },
+    });
     try {
       await program.parseAsync([...argv], { from: "user" });
     } catch (error) {

@@ -1,45 +1,37 @@
 /** The commands and what is common to them, as commander sees them. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Act, Register } from "./command.ts";
-import { registerBackup } from "./commands/backup.ts";
-import { registerCat } from "./commands/cat.ts";
-import { registerCheck } from "./commands/check.ts";
-import { registerDemo } from "./commands/demo.ts";
-import { registerDiff } from "./commands/diff.ts";
-import { registerFindings } from "./commands/findings.ts";
-import { registerInit } from "./commands/init.ts";
-import { registerList } from "./commands/list.ts";
-import { registerLs } from "./commands/ls.ts";
-import { registerRebuildIndex } from "./commands/rebuild-index.ts";
-import { registerRestore } from "./commands/restore.ts";
-import { registerStats } from "./commands/stats.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommonOptions, Session } from "./session.ts";
 
-const COMMANDS: readonly Register[] = [
-  registerInit,
-  registerBackup,
-  registerList,
-  registerLs,
-  registerRestore,
-  registerCat,
-  registerDiff,
-  registerCheck,
-  registerStats,
-  registerFindings,
-  registerRebuildIndex,
-  registerDemo,
-];
+/** In the order of the help. Loaded when needed: what a command brings along takes longer to load than it takes to list backups. */
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  init: async () => (await import("./commands/init.ts")).registerInit,
+  backup: async () => (await import("./commands/backup.ts")).registerBackup,
+  list: async () => (await import("./commands/list.ts")).registerList,
+  ls: async () => (await import("./commands/ls.ts")).registerLs,
+  restore: async () => (await import("./commands/restore.ts")).registerRestore,
+  cat: async () => (await import("./commands/cat.ts")).registerCat,
+  diff: async () => (await import("./commands/diff.ts")).registerDiff,
+  check: async () => (await import("./commands/check.ts")).registerCheck,
+  stats: async () => (await import("./commands/stats.ts")).registerStats,
+  findings: async () => (await import("./commands/findings.ts")).registerFindings,
+  "rebuild-index": async () => (await import("./commands/rebuild-index.ts")).registerRebuildIndex,
+  demo: async () => (await import("./commands/demo.ts")).registerDemo,
+};
 
 export interface ProgramOptions {
+  /** Only as far as they say which command is meant. */
+  readonly argv: readonly string[];
   readonly writeOut: (text: string) => void;
   readonly openSession: (common: CommonOptions) => Session;
   readonly onExitCode: (code: ExitCode) => void;
 }
 
-export function createProgram(options: ProgramOptions): Command {
+export async function createProgram(options: ProgramOptions): Promise<Command> {
   const program = new Command("cyrvault")
     .description("Incremental, deduplicating backups of Cyrus IMAP servers")
     .version(version(), "--version", "print the version")
@@ -69,9 +61,15 @@ export function createProgram(options: ProgramOptions): Command {
       if (code !== undefined) options.onExitCode(code);
     });
   };
-  for (const register of COMMANDS) register(program, act);
+  for (const name of wantedCommands(options.argv)) (await COMMANDS[name]?.())?.(program, act);
   program.addHelpText("after", `\nExample:\n  cyrvault backup --repo /backup/cyrus --root /mnt/snapshot\n`);
   return program;
+}
+
+/** The one command that the first argument names; all where it is not as plain as that. */
+function wantedCommands(argv: readonly string[]): readonly string[] {
+  const [first = ""] = argv;
+  return Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
 }
 
 /**
@@ -94,6 +92,6 @@ export function isUsageError(error: unknown): error is CommanderError {
 }
 
 function version(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const text = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -5,7 +5,7 @@ import { createLogger, type Logger } from "../base/log.ts";
 import { Progress } from "../base/progress.ts";
 import type { Repository } from "../store/repository.ts";
 import { type Access, openStored } from "./compose.ts";
-import { Output } from "./output.ts";
+import type { Output } from "./output.ts";
 import { askPassword, givenPassword, type Password } from "./password.ts";
 import { ProgressDisplay, type ProgressStyle } from "./progress-display.ts";
 import type { Terminal } from "./terminal.ts";
@@ -16,6 +16,14 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
+}
+
+export interface SessionParts {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** The only one of the process: it knows what stands on the terminal's last line. */
+  readonly output: Output;
 }
 
 export class Session {
@@ -29,7 +37,8 @@ export class Session {
   readonly quiet: boolean;
   readonly #common: CommonOptions;
 
-  constructor(terminal: Terminal, clock: Clock, signal: AbortSignal, common: CommonOptions) {
+  constructor(given: SessionParts, common: CommonOptions) {
+    const { terminal, clock, signal, output } = given;
     this.terminal = terminal;
     this.clock = clock;
     this.signal = signal;
@@ -37,7 +46,7 @@ export class Session {
     this.json = common.json === true;
     this.quiet = common.quiet === true;
     const verbose = common.verbose === true;
-    this.output = new Output(terminal, { json: this.json, verbose });
+    this.output = output;
     const least = this.quiet ? "warning" : verbose ? "debug" : "info";
     this.log = createLogger((record) => this.output.log(record), least);
   }
