@@ -9,6 +9,7 @@ import type { MessageEntry } from "../manifest/model.ts";
 interface Written {
   readonly directory: ByteString;
   readonly uid: number;
+  /** What was written: the good one, where there is one. */
   readonly object: Uint8Array;
   readonly mode: number;
   readonly mtimeNs: bigint;
@@ -20,8 +21,18 @@ const LINKED_MAX = 1_000_000;
 export class LinkTable {
   readonly #linked = new Map<string, Set<number>>();
   readonly #written = new Map<string, Map<number, Written>>();
+  readonly #linkedMax: number;
   #count = 0;
-  full = false;
+  #full = false;
+
+  constructor(linkedMax = LINKED_MAX) {
+    this.#linkedMax = linkedMax;
+  }
+
+  /** There are more linked files than we can remember: some come back as copies. */
+  get full(): boolean {
+    return this.#full;
+  }
 
   /** For every message of the restore, before the first is written. @param filesystem - a name for the source's filesystem. */
   note(filesystem: string, entry: MessageEntry): void {
@@ -31,11 +42,12 @@ export class LinkTable {
       inodes = new Set();
       this.#linked.set(filesystem, inodes);
     }
-    if (this.#count >= LINKED_MAX) {
-      this.full = true;
+    if (inodes.has(entry.inode)) return;
+    if (this.#count >= this.#linkedMax) {
+      this.#full = true;
       return;
     }
-    if (!inodes.has(entry.inode)) this.#count++;
+    this.#count++;
     inodes.add(entry.inode);
   }
 
@@ -43,7 +55,7 @@ export class LinkTable {
   find(filesystem: string, entry: MessageEntry): ByteString | undefined {
     const known = this.#written.get(filesystem)?.get(entry.inode);
     if (known === undefined || known.mode !== entry.mode || known.mtimeNs !== entry.mtimeNs) return undefined;
-    return equalBytes(known.object, entry.object)
+    return equalBytes(known.object, entry.good ?? entry.object)
       ? joinPath(known.directory, `${known.uid}.` as ByteString)
       : undefined;
   }
@@ -58,6 +70,7 @@ export class LinkTable {
     }
     if (files.has(entry.inode)) return;
     const { uid, mode, mtimeNs } = entry;
-    files.set(entry.inode, { directory, uid, object: Uint8Array.from(entry.object), mode, mtimeNs });
+    const object = Uint8Array.from(entry.good ?? entry.object);
+    files.set(entry.inode, { directory, uid, object, mode, mtimeNs });
   }
 }

@@ -38,6 +38,9 @@ export interface RestoreFinding {
     | "not-in-backup"
     | "owner-not-set"
     | "owner-unknown"
+    | "attributes-not-set"
+    | "set-id-dropped"
+    | "never-restored"
     | "differs-kept"
     | "not-linked";
   readonly severity: "note" | "warning" | "error";
@@ -60,7 +63,9 @@ export interface RestorePlan {
   readonly roots: readonly { readonly from: string; readonly to: string }[];
   /** Continues an interrupted restore of the same backup into the same place. */
   readonly resumes: boolean;
-  /** Files outside the data directories that stand in the way. */
+  /** Where the room does not suffice; undefined: it does, as far as can be told. */
+  readonly spaceShort: { readonly path: string; readonly needed: number; readonly free: number } | undefined;
+  /** Files that stand in the way; the first 1000. */
   readonly wouldOverwrite: readonly string[];
 }
 

@@ -1,25 +1,35 @@
 /** What a restore would do: nothing is written here. `--dry-run` prints it, the run takes nothing else. */
-import { readdirSync, readFileSync, statfsSync } from "node:fs";
-import { type ByteString, fromText, joinPath, toFsPath, toText } from "../base/byte-string.ts";
-import { CyrvaultError, systemCode } from "../base/errors.ts";
+import { readFileSync } from "node:fs";
+import { type ByteString, fromText, joinPath, pathKey, toFsPath, toText } from "../base/byte-string.ts";
+import { CyrvaultError, isCyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { lstatNs } from "../base/posix.ts";
-import { contentSize } from "../manifest/content.ts";
+import { contentSize, readContent } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import { messagePages } from "../manifest/message-page.ts";
-import type { ManifestRoot } from "../manifest/model.ts";
+import type { FileEntry, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
-import { readPageTree } from "../manifest/read-page-tree.ts";
-import { normalise, parentOf } from "../source/view.ts";
+import { findInPageTree } from "../manifest/read-page-tree.ts";
+import { baseName, normalise, parentOf } from "../source/view.ts";
 import { LinkTable } from "./link-table.ts";
 import type { RestoreOptions, RestorePlan } from "./options.ts";
+import {
+  isDirectory,
+  mailboxFilePath,
+  messageDirectory,
+  requireSoundFile,
+  requireSoundMailbox,
+} from "./require-sound.ts";
 import { findHolder } from "./running-cyrus.ts";
 import { type ManifestPlace, RestoreSelection } from "./selection.ts";
+import { soundEntries } from "./sound-pages.ts";
+import { SpaceNeeded } from "./space.ts";
+import { isEmptyDirectory, namesIn } from "./standing.ts";
 import { TargetTree } from "./target-tree.ts";
+import { isSame } from "./write-file.ts";
 
-/** A filesystem gives a file whole blocks, and an inode. */
-const FILE_OVERHEAD_BYTES = 4096 / 2 + 256;
+const WOULD_OVERWRITE_SHOWN = 1000;
 
 export interface PreparedRestore {
   readonly plan: RestorePlan;
@@ -31,7 +41,7 @@ export interface PreparedRestore {
   readonly places: readonly ManifestPlace[];
 }
 
-/** @throws {CyrvaultError} `TARGET_REFUSED`, `USAGE`, `MAILBOX_NOT_FOUND`, `IO`. */
+/** @throws {CyrvaultError} `TARGET_REFUSED`, `USAGE`, `MAILBOX_NOT_FOUND`, `REPOSITORY_DAMAGED`, `IO`. */
 export async function planRestore(
   options: RestoreOptions,
   root: ManifestRoot,
@@ -41,71 +51,162 @@ export async function planRestore(
     ({ kind, name, path }): ManifestPlace => ({ kind, name, path: fromText(path) }),
   );
   const selection = new RestoreSelection(options, root, places);
-  // A file that is a root of its own comes back into its directory.
-  const rootPaths = places.map(({ kind, path }) => (kind === "file" ? parentOf(path) : path));
-  const tree = new TargetTree(options.target, options.mappings, [...new Set(rootPaths)]);
-  const links = new LinkTable();
-  const counts = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
-
-  for await (const mailbox of readPageTree(root.mailboxes, source, mailboxPages)) {
-    if (!selection.takesMailbox(mailbox)) continue;
-    counts.mailboxes++;
-    if (!selection.messagesOnly) {
-      for (const { content } of mailbox.files) {
-        if (content === undefined) continue;
-        counts.files++;
-        counts.bytes += contentSize(content);
-      }
-      counts.bytes += mailbox.bytes;
-    }
-    for await (const message of readPageTree(mailbox.messagePages, source, messagePages)) {
-      if (!selection.takesMessage(message.uid)) continue;
-      counts.messages++;
-      links.note(filesystemOf(mailbox.partition, mailbox.directories[message.directory]?.role), message);
-    }
-  }
-  if (options.mailboxes.length + options.users.length > 0 && counts.mailboxes === 0) {
-    throw new CyrvaultError("MAILBOX_NOT_FOUND", "no mailbox of this backup is meant", {
-      hint: `cyrvault ls ${root.backup} lists them; names are internal (user.anna.Work) or external (user/anna/Work)`,
-    });
-  }
-  const wouldOverwrite: string[] = [];
-  if (!selection.messagesOnly) {
-    for await (const file of readPageTree(root.files, source, filePages)) {
-      if (file.content === undefined || !selection.takesFile(file)) continue;
-      counts.files++;
-      counts.bytes += contentSize(file.content);
-      const kind = selection.placeOf(file.path)?.kind;
-      const there = kind === "file" || kind === "include" ? lstatNs(tree.locate(file.path)) : undefined;
-      if (there !== undefined && there.size !== contentSize(file.content))
-        wouldOverwrite.push(toText(tree.locate(file.path)));
-    }
-  }
-
   const resumes = isInterrupted(options.target, root.backup);
-  const { free, needed } = space(tree, counts);
+  const placed = [];
+  for (const { kind, path } of places)
+    placed.push({
+      path,
+      isFile: kind === "file" || (kind === "include" && (await isFileIn(root, path, source))),
+    });
+  const tree = new TargetTree(options.target, options.mappings, placed, resumes);
+  const planning = new Planning(options, root, source, { selection, tree, places });
+  await planning.countMailboxes();
+  await planning.countFiles();
   return {
     plan: {
       backup: root.backup,
-      ...counts,
-      spaceNeeded: needed,
-      spaceFree: free,
+      ...planning.counts,
+      ...planning.space.summary,
       roots: tree.roots.map(({ from, to }) => ({ from: toText(from), to: toText(to) })),
       resumes,
-      wouldOverwrite,
+      wouldOverwrite: planning.wouldOverwrite,
     },
     root,
     options,
     selection,
     tree,
-    links,
+    links: planning.links,
     places,
   };
 }
 
+class Planning {
+  readonly counts = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
+  readonly links = new LinkTable();
+  readonly wouldOverwrite: string[] = [];
+  readonly space: SpaceNeeded;
+  readonly #options: RestoreOptions;
+  readonly #root: ManifestRoot;
+  readonly #source: PageSource;
+  readonly #selection: RestoreSelection;
+  readonly #tree: TargetTree;
+
+  constructor(
+    options: RestoreOptions,
+    root: ManifestRoot,
+    source: PageSource,
+    { selection, tree }: Pick<PreparedRestore, "selection" | "tree" | "places">,
+  ) {
+    this.#options = options;
+    this.#root = root;
+    this.#source = source;
+    this.#selection = selection;
+    this.#tree = tree;
+    this.space = new SpaceNeeded(tree.roots);
+  }
+
+  async countMailboxes(): Promise<void> {
+    let lost = 0;
+    const mailboxes = soundEntries(this.#root.mailboxes, this.#source, mailboxPages, ({ entries }) => {
+      lost += entries;
+    });
+    for await (const mailbox of mailboxes)
+      if (this.#selection.takesMailbox(mailbox)) await this.#countMailbox(mailbox);
+    const { mailboxes: patterns, users } = this.#options;
+    if (patterns.length + users.length === 0 || this.counts.mailboxes > 0) return;
+    if (lost > 0)
+      throw new CyrvaultError(
+        "REPOSITORY_DAMAGED",
+        `none of the mailboxes that can be read is meant, and ${lost} cannot be read`,
+        { hint: "cyrvault check tells what is damaged; another backup may have them" },
+      );
+    throw new CyrvaultError("MAILBOX_NOT_FOUND", "no mailbox of this backup is meant", {
+      hint: `cyrvault ls ${this.#root.backup} lists them; names are internal (user.anna.Work) or external (user/anna/Work)`,
+    });
+  }
+
+  async countFiles(): Promise<void> {
+    if (this.#selection.messagesOnly) return;
+    for await (const file of soundEntries(this.#root.files, this.#source, filePages, () => {})) {
+      if (!this.#selection.takesFile(file)) continue;
+      requireSoundFile(file, this.#tree);
+      const { content } = file;
+      if (content === undefined) continue;
+      const size = contentSize(content);
+      this.counts.files++;
+      this.counts.bytes += size;
+      this.space.add(file.path, 1, size);
+      if (await this.#stands(file)) this.#wouldOverwrite(this.#tree.locate(file.path));
+    }
+  }
+
+  async #countMailbox(mailbox: MailboxEntry): Promise<void> {
+    requireSoundMailbox(mailbox, this.#tree);
+    this.counts.mailboxes++;
+    let messages = 0;
+    let files = 0;
+    let bytes = 0;
+    const standing = this.#mayStand
+      ? mailbox.directories.map(({ path }) => namesIn(this.#tree.locate(path)))
+      : [];
+    const note = (directory: number, name: ByteString): void => {
+      if (standing[directory]?.has(name) !== true) return;
+      this.#wouldOverwrite(this.#tree.locate(mailboxFilePath(mailbox, { directory, name })));
+    };
+    if (!this.#selection.messagesOnly) {
+      for (const { content, directory, name } of mailbox.files) {
+        if (content === undefined) continue;
+        files++;
+        bytes += contentSize(content);
+        note(directory, name);
+      }
+    }
+    for await (const message of soundEntries(mailbox.messagePages, this.#source, messagePages, () => {})) {
+      const { role } = messageDirectory(mailbox, message);
+      if (!this.#selection.takesMessage(message.uid)) continue;
+      messages++;
+      this.links.note(filesystemOf(mailbox.partition, role), message);
+      if (standing.length > 0) note(message.directory, `${message.uid}.` as ByteString);
+    }
+    // Single sizes stand in cyrus.index, not in the manifest.
+    bytes += Math.round((mailbox.bytes * messages) / Math.max(mailbox.messages, messages, 1));
+    this.counts.messages += messages;
+    this.counts.files += files;
+    this.counts.bytes += bytes;
+    const [first] = mailbox.directories;
+    if (first !== undefined) this.space.add(first.path, messages + files, bytes);
+  }
+
+  /** Where roots must be empty, what they hold need not be looked at. */
+  get #mayStand(): boolean {
+    return !this.#selection.everything || this.#options.overwrite !== undefined;
+  }
+
+  /** A file of the same content is in nobody's way. */
+  async #stands({ path, content }: FileEntry): Promise<boolean> {
+    const kind = this.#selection.placeOf(path)?.kind;
+    if (content === undefined || !(this.#mayStand || kind === "file" || kind === "include")) return false;
+    const real = this.#tree.locate(path);
+    const there = lstatNs(real);
+    if (there === undefined) return false;
+    if (there.size !== contentSize(content)) return true;
+    try {
+      return !(await isSame(real, () => readContent(content, this.#source)));
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      return false;
+    }
+  }
+
+  #wouldOverwrite(path: ByteString): void {
+    if (this.wouldOverwrite.length < WOULD_OVERWRITE_SHOWN) this.wouldOverwrite.push(toText(path));
+  }
+}
+
 /** Whether the plan may be carried out. @throws {CyrvaultError} `TARGET_REFUSED`, `NO_SPACE`. */
 export function requireSafe({ plan, options, tree, places, selection }: PreparedRestore): void {
-  const holder = findHolder(tree.roots.map(({ to }) => to).filter((to) => !isShared(to)));
+  const directories = tree.roots.map(({ to, isFile }) => (isFile ? parentOf(to) : to));
+  const holder = findHolder(directories.filter((to) => !isShared(to)));
   if (holder !== undefined) {
     throw new CyrvaultError(
       "TARGET_REFUSED",
@@ -115,34 +216,30 @@ export function requireSafe({ plan, options, tree, places, selection }: Prepared
       },
     );
   }
-  if (options.overwrite === undefined && !plan.resumes) {
-    const data = places.filter(({ kind }) => kind !== "file" && kind !== "include");
-    for (const { path } of selection.everything ? data : []) {
-      const to = tree.locate(path);
-      if (!isEmpty(to)) {
-        throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${toText(to)} is not empty`, {
-          hint: "choose an empty place, or say --overwrite if-different (what differs becomes what the backup has) or --overwrite never (only what is missing comes)",
-        });
-      }
-    }
-    const [first] = plan.wouldOverwrite;
-    if (first !== undefined) {
-      throw new CyrvaultError(
-        "TARGET_REFUSED",
-        `cannot restore: ${first} is there already and differs from what is in the backup`,
-        {
-          hint: `${plan.wouldOverwrite.length} such files; --overwrite never leaves them, --overwrite if-different replaces them`,
-        },
-      );
+  if (options.overwrite !== undefined || plan.resumes) return;
+  const data = places.filter(({ kind }) => kind !== "file" && kind !== "include");
+  for (const { path } of selection.everything ? data : []) {
+    const to = tree.locate(path);
+    if (!isEmptyDirectory(to)) {
+      throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${toText(to)} is not empty`, {
+        hint: "choose an empty place, or say --overwrite if-different (what differs becomes what the backup has) or --overwrite never (only what is missing comes)",
+      });
     }
   }
-  if (!plan.resumes && options.overwrite === undefined && plan.spaceNeeded > plan.spaceFree) {
+  const [first] = plan.wouldOverwrite;
+  if (first !== undefined) {
+    const { length } = plan.wouldOverwrite;
+    const count = length < WOULD_OVERWRITE_SHOWN ? `${length}` : `${length} or more`;
+    throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${first} is there already`, {
+      hint: `${count} such files; --overwrite never leaves them, --overwrite if-different replaces what differs`,
+    });
+  }
+  if (plan.spaceShort !== undefined) {
+    const { path, needed, free } = plan.spaceShort;
     throw new CyrvaultError(
       "NO_SPACE",
-      `cannot restore: about ${plan.spaceNeeded} bytes are needed and ${plan.spaceFree} are free`,
-      {
-        hint: "choose a target with more room, or restore a part (--only, --user, --mailbox)",
-      },
+      `cannot restore: about ${needed} bytes are needed at ${path}, and ${free} are free`,
+      { hint: "choose a target with more room, or restore a part (--only, --user, --mailbox)" },
     );
   }
 }
@@ -156,56 +253,33 @@ export function journalPath(target: ByteString): ByteString {
   return joinPath(normalise(target), ".cyrvault-restore" as ByteString);
 }
 
-function isInterrupted(target: ByteString, backup: string): boolean {
+/** What is damaged or missing in the repository costs a file or a page, not the restore. */
+export function isLost(error: unknown): error is CyrvaultError {
+  return isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "OBJECT_MISSING");
+}
+
+async function isFileIn(root: ManifestRoot, path: ByteString, source: PageSource): Promise<boolean> {
   try {
-    return readFileSync(toFsPath(journalPath(target)), "utf8").trim() === backup;
+    const entry = await findInPageTree(root.files, pathKey(path), source, filePages);
+    return entry !== undefined && !isDirectory(entry.stat);
   } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return false;
-    throw ioError(`cannot read ${toText(journalPath(target))}`, error);
+    if (!isLost(error)) throw error;
+    return false;
+  }
+}
+
+function isInterrupted(target: ByteString, backup: string): boolean {
+  const path = journalPath(target);
+  try {
+    return readFileSync(toFsPath(path), "utf8").trim() === backup;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw ioError(`cannot read ${toText(baseName(path))} in ${toText(target)}`, error);
   }
 }
 
 /** Places where other programs have every right to have files open. */
 function isShared(path: ByteString): boolean {
   return path === "/" || path === "/etc" || path.startsWith("/etc/");
-}
-
-function isEmpty(path: ByteString): boolean {
-  try {
-    return readdirSync(toFsPath(path)).length === 0;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return true;
-    if (systemCode(error) === "ENOTDIR")
-      throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${toText(path)} is no directory`);
-    throw ioError(`cannot look into ${toText(path)}`, error);
-  }
-}
-
-function space(
-  tree: TargetTree,
-  counts: { readonly messages: number; readonly files: number; readonly bytes: number },
-): { free: number; needed: number } {
-  const needed = counts.bytes + (counts.messages + counts.files) * FILE_OVERHEAD_BYTES;
-  // The roots may lie in several filesystems: each could hold all of it, or the restore is refused too early.
-  let free = 0;
-  const seen = new Set<string>();
-  for (const { to } of tree.roots) {
-    const stats = statfsOfExisting(to);
-    const key = `${stats.type}:${stats.blocks}:${stats.files}`;
-    if (seen.has(key)) continue;
-    seen.add(key);
-    free += Number(stats.bavail) * Number(stats.bsize);
-  }
-  return { free, needed };
-}
-
-function statfsOfExisting(path: ByteString): ReturnType<typeof statfsSync> {
-  for (let current = path; ; current = parentOf(current)) {
-    try {
-      return statfsSync(toFsPath(current) as string);
-    } catch (error) {
-      if (systemCode(error) !== "ENOENT" || current === "/")
-        throw ioError(`cannot look at ${toText(current)}`, error);
-    }
-  }
 }

@@ -2,15 +2,14 @@
  * Carries out a restore: directories, then files, then mailboxes in the order of the backup; last the attributes
  * of directories, and one sync of each filesystem before success is said.
  */
-import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, rmSync } from "node:fs";
 import { type ByteString, fromText, joinPath, toFsPath, toText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
-import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
-import { setMtimeNs, syncFilesystem } from "../base/posix.ts";
-import { groupId, userId } from "../base/posix-owners.ts";
+import { syncFilesystem } from "../base/posix.ts";
 import type { Progress } from "../base/progress.ts";
-import { readContent } from "../manifest/content.ts";
+import { contentEquals, readContent } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import { messagePages } from "../manifest/message-page.ts";
@@ -18,26 +17,24 @@ import type {
   Content,
   FileEntry,
   FileStat,
+  MailboxDirectory,
   MailboxEntry,
   ManifestRoot,
   MessageEntry,
 } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
-import { readPageTree } from "../manifest/read-page-tree.ts";
 import { parentOf } from "../source/view.ts";
 import type { ObjectId } from "../store/object.ts";
-import type { LinkTable } from "./link-table.ts";
+import { type Attributes, applyTime, hasSetId, setDirectoryMode, setOwner } from "./attributes.ts";
 import type { RestoreFinding, RestoreOptions, RestoreResult } from "./options.ts";
-import { filesystemOf, journalPath, type PreparedRestore, requireSafe } from "./plan.ts";
-import { applyMode, applyOwner, type TargetTree } from "./target-tree.ts";
-import {
-  type Attributes,
-  type Existing,
-  type WriteOutcome,
-  writeFile,
-  writeLink,
-  writeSymlink,
-} from "./write-file.ts";
+import { writeOwnFile } from "./own-file.ts";
+import { Owners } from "./owners.ts";
+import { filesystemOf, isLost, journalPath, type PreparedRestore, requireSafe } from "./plan.ts";
+import { isDirectory, mailboxFilePath, messageDirectory } from "./require-sound.ts";
+import type { Restored } from "./runbook-for.ts";
+import { type LostPage, soundEntries } from "./sound-pages.ts";
+import type { TargetTree } from "./target-tree.ts";
+import { type Existing, type WriteOutcome, writeFile, writeLink, writeSymlink } from "./write-file.ts";
 
 export interface RestoreSource extends PageSource {
   /** A message's bytes in order; ends with an error if they are not what the id says. */
@@ -50,10 +47,7 @@ export interface RestoreContext {
   readonly progress: Progress;
   readonly signal?: AbortSignal;
   /** Made at the end, for the case that this restore is. */
-  readonly runbook?: (restored: {
-    readonly mailboxes: readonly string[];
-    readonly findings: readonly RestoreFinding[];
-  }) => string;
+  readonly runbook?: (restored: Restored) => string;
 }
 
 const FINDINGS_SHOWN = 1000;
@@ -65,10 +59,15 @@ export async function runRestore(prepared: PreparedRestore, context: RestoreCont
   return await new RestoreRun(prepared, context).run();
 }
 
-interface DirectoryToFinish {
+/** Of one restored file that had several names at the source. */
+interface LinkedFile {
   readonly path: ByteString;
-  readonly attributes: Attributes;
+  readonly content: Content;
+  readonly stat: FileStat;
 }
+
+/** A directory that the backup does not know lies above what it does know. */
+const UNKNOWN_DIRECTORY_MODE = 0o755;
 
 class RestoreRun {
   readonly #root: ManifestRoot;
@@ -78,10 +77,11 @@ class RestoreRun {
   readonly #tree: TargetTree;
   readonly #existing: Existing;
   readonly #owners: Owners;
-  readonly #fileLinks = new Map<number, ByteString>();
+  readonly #fileLinks = new Map<string, LinkedFile>();
   readonly #directories = new Map<ByteString, Attributes>();
   readonly #findings: RestoreFinding[] = [];
   #findingsTotal = 0;
+  #textListPath: string | undefined;
   #incomplete = false;
   #ownersRefused = false;
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
@@ -116,13 +116,19 @@ class RestoreRun {
     const began = clock.monotonicMs();
     progress.beginPhase("restoring", began, { items: plan.messages + plan.files, bytes: plan.bytes });
     this.#beginJournal();
-    for (const { to } of this.#tree.roots)
-      if (this.#prepared.selection.everything) this.#tree.ensureDirectory(to);
+    const roots = this.#tree.roots.map(({ to, isFile }) => (isFile ? parentOf(to) : to));
+    if (this.#prepared.selection.everything) for (const to of roots) this.#tree.ensureDirectory(to);
     await this.#restoreFiles();
     await this.#restoreMailboxes();
+    if (this.#prepared.links.full) {
+      const message = "there are more hard links than can be remembered: some are files of their own";
+      this.#find("not-linked", "note", "/" as ByteString, message);
+    }
     await this.#writeTextList();
+    await this.#describeParents();
     this.#finishDirectories();
-    this.#sync();
+    const runbook = this.#writeRunbook();
+    sync([...roots, this.#tree.target]);
     rmSync(toFsPath(journalPath(this.#options.target)), { force: true });
     return {
       backup: this.#root.backup,
@@ -131,14 +137,17 @@ class RestoreRun {
       findingsTotal: this.#findingsTotal,
       incomplete: this.#incomplete,
       seconds: (clock.monotonicMs() - began) / 1000,
-      runbook: this.#writeRunbook(),
+      runbook,
     };
   }
 
   async #restoreFiles(): Promise<void> {
     const { selection } = this.#prepared;
     if (selection.messagesOnly) return;
-    for await (const entry of readPageTree(this.#root.files, this.#context.source, filePages)) {
+    const files = soundEntries(this.#root.files, this.#context.source, filePages, (lost) =>
+      this.#lost("files", "/" as ByteString, lost),
+    );
+    for await (const entry of files) {
       this.#context.signal?.throwIfAborted();
       if (selection.takesFile(entry)) await this.#restoreFile(entry);
     }
@@ -146,38 +155,32 @@ class RestoreRun {
 
   async #restoreFile(entry: FileEntry): Promise<void> {
     const path = this.#tree.locate(entry.path);
-    const attributes = this.#attributes(entry.stat);
     if (isDirectory(entry.stat)) {
-      this.#makeDirectory(path, attributes);
+      this.#makeDirectory(path, this.#attributes(entry.stat));
       return;
     }
     if (entry.leftOut !== undefined) return;
-    this.#tree.ensureDirectory(parentOf(path));
-    if (entry.target !== undefined)
-      this.#note(path, writeSymlink(path, entry.target, attributes, this.#existing));
-    else if (entry.content === undefined) {
-      this.#find(
-        "not-in-backup",
-        "error",
-        entry.path,
-        "the backup could not read this file, so it has nothing of it",
-      );
-    } else {
-      const linked = entry.stat.links > 1 ? this.#fileLinks.get(entry.stat.inode) : undefined;
-      if (linked !== undefined && writeLink(linked, path, this.#existing) !== false) return;
-      await this.#writeContent(entry.path, path, entry.content, attributes, entry.stat.size);
-      if (entry.stat.links > 1) this.#fileLinks.set(entry.stat.inode, path);
+    const reason = this.#prepared.selection.neverRestored(entry.path);
+    if (reason !== undefined) {
+      this.#find("never-restored", "note", entry.path, reason);
+      return;
     }
+    this.#tree.ensureDirectory(parentOf(path));
+    await this.#restoreOther(entry.path, path, entry);
   }
 
   async #restoreMailboxes(): Promise<void> {
     const { selection } = this.#prepared;
-    for await (const mailbox of readPageTree(this.#root.mailboxes, this.#context.source, mailboxPages)) {
+    const mailboxes = soundEntries(this.#root.mailboxes, this.#context.source, mailboxPages, (lost) =>
+      this.#lost("mailboxes", lost.firstKey ?? ("/" as ByteString), lost),
+    );
+    for await (const mailbox of mailboxes) {
       if (!selection.takesMailbox(mailbox)) continue;
-      for (const { path, stat } of mailbox.directories)
-        this.#makeDirectory(this.#tree.locate(path), this.#attributes(stat));
+      const places = mailbox.directories.map(({ path }) => this.#tree.locate(path));
+      for (const [position, { stat }] of mailbox.directories.entries())
+        this.#makeDirectory(places[position] as ByteString, this.#attributes(stat));
       if (!selection.messagesOnly) await this.#restoreMailboxFiles(mailbox);
-      await this.#restoreMessages(mailbox);
+      await this.#restoreMessages(mailbox, places);
       this.#done.mailboxes++;
       if (this.#names.length < NAMES_SHOWN) this.#names.push(toText(mailbox.name));
     }
@@ -186,51 +189,89 @@ class RestoreRun {
   async #restoreMailboxFiles(mailbox: MailboxEntry): Promise<void> {
     for (const file of mailbox.files) {
       if (file.leftOut !== undefined) continue;
-      const serverPath = joinPath(mailbox.directories[file.directory]?.path as ByteString, file.name);
-      requireName(file.name);
-      const path = this.#tree.locate(serverPath);
-      const attributes = this.#attributes(file.stat);
-      if (file.target !== undefined)
-        this.#note(path, writeSymlink(path, file.target, attributes, this.#existing));
-      else if (file.content === undefined) {
-        this.#find(
-          "not-in-backup",
-          "error",
-          serverPath,
-          "the backup could not read this file, so it has nothing of it",
-        );
-      } else await this.#writeContent(serverPath, path, file.content, attributes, file.stat.size);
+      const serverPath = mailboxFilePath(mailbox, file);
+      await this.#restoreOther(serverPath, this.#tree.locate(serverPath), file);
     }
   }
 
-  async #restoreMessages(mailbox: MailboxEntry): Promise<void> {
-    const { selection, links } = this.#prepared;
+  /** A file that is no message, or a symlink. */
+  async #restoreOther(
+    serverPath: ByteString,
+    path: ByteString,
+    { stat, content, target }: Pick<FileEntry, "stat" | "content" | "target">,
+  ): Promise<void> {
+    const attributes = this.#attributes(stat);
+    if (target !== undefined) {
+      this.#note(path, writeSymlink(path, target, attributes, this.#existing));
+      return;
+    }
+    if (content === undefined) {
+      this.#find(
+        "not-in-backup",
+        "error",
+        serverPath,
+        "the backup could not read this file, so it has nothing of it",
+      );
+      return;
+    }
+    const key = `${this.#prepared.selection.placeOf(serverPath)?.path}\0${stat.inode}`;
+    const linked = stat.links > 1 ? this.#fileLinks.get(key) : undefined;
+    if (linked !== undefined && isSameFile(linked, content, stat)) {
+      const outcome = writeLink(linked.path, path, this.#existing);
+      if (outcome !== false) {
+        this.#note(path, outcome);
+        this.#done.files++;
+        return;
+      }
+    }
+    const written = await this.#writeContent(serverPath, path, content, attributes, stat.size);
+    if (stat.links > 1 && written && linked === undefined) this.#fileLinks.set(key, { path, content, stat });
+  }
+
+  async #restoreMessages(mailbox: MailboxEntry, places: readonly ByteString[]): Promise<void> {
+    const { selection } = this.#prepared;
     const { clock, progress, source, signal } = this.#context;
-    for await (const message of readPageTree(mailbox.messagePages, source, messagePages)) {
+    const messages = soundEntries(mailbox.messagePages, source, messagePages, (lost) =>
+      this.#lost("messages", mailbox.directories[0]?.path ?? mailbox.name, lost),
+    );
+    for await (const message of messages) {
       if (!selection.takesMessage(message.uid)) continue;
       signal?.throwIfAborted();
-      const directory = mailbox.directories[message.directory];
-      if (directory === undefined)
-        throw new CyrvaultError(
-          "REPOSITORY_DAMAGED",
-          `a message of ${toText(mailbox.name)} lies in no directory of it`,
-        );
-      const serverPath = joinPath(directory.path, `${message.uid}.` as ByteString);
-      await this.#restoreMessage(message, serverPath, filesystemOf(mailbox.partition, directory.role), links);
+      const directory = messageDirectory(mailbox, message);
+      await this.#restoreMessage(
+        message,
+        directory,
+        places[message.directory] as ByteString,
+        filesystemOf(mailbox.partition, directory.role),
+      );
       progress.add({ items: 1 }, clock.monotonicMs());
     }
   }
 
   async #restoreMessage(
     message: MessageEntry,
-    serverPath: ByteString,
+    directory: MailboxDirectory,
+    place: ByteString,
     filesystem: string,
-    links: LinkTable,
   ): Promise<void> {
-    const path = this.#tree.locate(serverPath);
+    const { links } = this.#prepared;
+    const name = `${message.uid}.` as ByteString;
+    const serverPath = joinPath(directory.path, name);
+    const path = joinPath(place, name);
+    const id = message.good ?? message.object;
+    if (message.good !== undefined) {
+      this.#find(
+        "good-copy",
+        "warning",
+        serverPath,
+        "the file was damaged when it was backed up: the good copy of an earlier backup is restored",
+      );
+    }
     const source = links.find(filesystem, message);
     if (source !== undefined) {
-      if (writeLink(source, path, this.#existing) !== false) {
+      const outcome = writeLink(source, path, this.#existing);
+      if (outcome !== false) {
+        this.#note(path, outcome);
         this.#done.messages++;
         return;
       }
@@ -239,15 +280,6 @@ class RestoreRun {
         "note",
         serverPath,
         "could not be made a hard link of its other copy: it is a file of its own",
-      );
-    }
-    const id = message.good ?? message.object;
-    if (message.good !== undefined) {
-      this.#find(
-        "good-copy",
-        "warning",
-        serverPath,
-        "the file was damaged when it was backed up: the good copy of an earlier backup is restored",
       );
     }
     const attributes = this.#attributes({
@@ -269,10 +301,12 @@ class RestoreRun {
     );
     if (written === undefined) return;
     this.#note(path, written);
+    if (hasSetId(message.mode)) this.#setIdDropped(serverPath);
     this.#done.messages++;
     this.#done.bytes += bytes;
     this.#context.progress.add({ bytes }, this.#context.clock.monotonicMs());
-    links.written(filesystem, message, parentOf(path));
+    // What was left as it was may be something else.
+    if (written !== "kept") links.written(filesystem, message, place);
   }
 
   async #writeContent(
@@ -281,16 +315,18 @@ class RestoreRun {
     content: Content,
     attributes: Attributes,
     size: number,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { source, progress, clock } = this.#context;
     const written = await this.#guarded(serverPath, () =>
       writeFile(path, () => readContent(content, source), attributes, this.#existing),
     );
-    if (written === undefined) return;
+    if (written === undefined) return false;
     this.#note(path, written);
+    if (hasSetId(attributes.mode)) this.#setIdDropped(serverPath);
     this.#done.files++;
     this.#done.bytes += size;
     progress.add({ items: 1, bytes: size }, clock.monotonicMs());
+    return written !== "kept";
   }
 
   /** What is damaged in the repository is named and left out; the rest comes back. */
@@ -301,8 +337,7 @@ class RestoreRun {
     try {
       return await write();
     } catch (error) {
-      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !isCyrvaultError(error, "OBJECT_MISSING"))
-        throw error;
+      if (!isLost(error)) throw error;
       this.#find("object-damaged", "error", serverPath, `not restored: ${error.message}`);
       return undefined;
     }
@@ -311,47 +346,41 @@ class RestoreRun {
   #makeDirectory(path: ByteString, attributes: Attributes): void {
     if (this.#directories.has(path)) return;
     this.#tree.ensureDirectory(path);
-    this.#directories.set(path, attributes);
+    const isOurs = this.#existing !== "keep" && !this.#prepared.selection.messagesOnly;
+    if (isOurs || this.#tree.made.has(path)) this.#directories.set(path, attributes);
   }
 
-  /** Innermost last in, first out: setting one's times must come after everything in it. */
-  #finishDirectories(): void {
-    const all: DirectoryToFinish[] = [...this.#directories].map(([path, attributes]) => ({
-      path,
-      attributes,
-    }));
-    all.sort((a, b) => b.path.length - a.path.length);
-    for (const { path, attributes } of all) {
-      if (!applyOwner(path, attributes.uid, attributes.gid)) this.#note(path, "owner-not-set");
-      applyMode(path, attributes.mode);
+  /** Directories that had to be made on the way to a part come back as they were, where the backup knows them. */
+  async #describeParents(): Promise<void> {
+    const unknown = new Set<ByteString>();
+    for (const path of this.#tree.made) if (!this.#directories.has(path)) unknown.add(path);
+    if (unknown.size === 0) return;
+    for await (const { path, stat } of soundEntries(
+      this.#root.files,
+      this.#context.source,
+      filePages,
+      () => {},
+    )) {
+      if (!isDirectory(stat)) continue;
+      const real = this.#tree.locate(path);
+      if (unknown.delete(real)) this.#directories.set(real, this.#attributes(stat));
     }
-    for (const { path, attributes } of all) setMtimeNs(path, attributes.mtimeNs);
+    for (const path of unknown) if (!setDirectoryMode(path, UNKNOWN_DIRECTORY_MODE)) this.#notOurs(path);
   }
 
-  #sync(): void {
-    for (const { to } of this.#tree.roots) {
-      let fd: number;
-      try {
-        fd = openSync(toFsPath(to), "r");
-      } catch {
-        continue;
-      }
-      try {
-        syncFilesystem(fd);
-      } finally {
-        closeSync(fd);
-      }
+  /** The innermost first: afterwards we may no longer be let in. */
+  #finishDirectories(): void {
+    const all = [...this.#directories].sort(([a], [b]) => b.length - a.length);
+    for (const [path, attributes] of all) {
+      if (!setOwner(path, attributes)) this.#note(path, "owner-not-set");
+      const hasMode = setDirectoryMode(path, attributes.mode);
+      if (!applyTime(path, attributes.mtimeNs) || !hasMode) this.#notOurs(path);
     }
   }
 
   #beginJournal(): void {
-    const path = journalPath(this.#options.target);
-    try {
-      this.#tree.ensureTarget();
-      writeFileSync(toFsPath(path), `${this.#root.backup}\n`, { mode: 0o600 });
-    } catch (error) {
-      throw ioError(`cannot write into ${toText(this.#options.target)}`, error);
-    }
+    this.#tree.ensureTarget();
+    writeOwnFile(journalPath(this.#options.target), `${this.#root.backup}\n`);
   }
 
   /** Beside what is restored: for `ctl_mboxlist -u`, and for people. */
@@ -363,6 +392,7 @@ class RestoreRun {
       options.only.some(({ part }) => part === "mailbox-list" || part === "configdirectory");
     if (mailboxList === undefined || !wanted) return;
     const path = joinPath(this.#tree.target, fromText(`cyrvault-mailbox-list-${this.#root.backup}.txt`));
+    this.#textListPath = toText(path);
     const attributes = {
       mode: 0o600,
       uid: process.getuid?.() ?? 0,
@@ -377,9 +407,14 @@ class RestoreRun {
   #writeRunbook(): RestoreResult["runbook"] {
     const { runbook } = this.#context;
     if (runbook === undefined) return undefined;
-    const text = runbook({ mailboxes: this.#names, findings: this.#findings });
+    const textListPath = this.#textListPath;
+    const text = runbook({
+      mailboxes: this.#names,
+      findings: this.#findings,
+      ...(textListPath === undefined ? {} : { textListPath }),
+    });
     const path = joinPath(this.#tree.target, fromText(`cyrvault-runbook-${this.#root.backup}.txt`));
-    writeFileSync(toFsPath(path), text, { mode: 0o600 });
+    writeOwnFile(path, text);
     return { path: toText(path), text };
   }
 
@@ -400,6 +435,36 @@ class RestoreRun {
     );
   }
 
+  #notOurs(path: ByteString): void {
+    this.#find(
+      "attributes-not-set",
+      "warning",
+      path,
+      "belongs to somebody else: its mode and time stay as they are",
+    );
+  }
+
+  #setIdDropped(path: ByteString): void {
+    this.#find(
+      "set-id-dropped",
+      "warning",
+      path,
+      "had a set-user-id or set-group-id bit, and comes back without it: if it is a program of yours, set it by chmod",
+    );
+  }
+
+  #lost<K extends number | ByteString>(
+    what: "files" | "mailboxes" | "messages",
+    path: ByteString,
+    { entries, firstKey, reason }: LostPage<K>,
+  ): void {
+    const from =
+      firstKey === undefined
+        ? ""
+        : ` from ${toText(String(firstKey).replaceAll("\0", "/") as ByteString)} on`;
+    this.#find("object-damaged", "error", path, `not restored: ${entries} ${what}${from}: ${reason}`);
+  }
+
   #find(
     code: RestoreFinding["code"],
     severity: RestoreFinding["severity"],
@@ -412,54 +477,30 @@ class RestoreRun {
   }
 }
 
-/** Owners are found by name, since numbers differ between machines; by number where the name is not known. */
-class Owners {
-  readonly #root: ManifestRoot;
-  readonly #fixed: RestoreOptions["owner"];
-  readonly #unknown: (name: string) => void;
-  readonly #uids = new Map<number, number>();
-  readonly #gids = new Map<number, number>();
-
-  constructor(root: ManifestRoot, fixed: RestoreOptions["owner"], unknown: (name: string) => void) {
-    this.#root = root;
-    this.#fixed = fixed;
-    this.#unknown = unknown;
-  }
-
-  of(uid: number, gid: number): { uid: number; gid: number } {
-    if (this.#fixed !== undefined) return this.#fixed;
-    return {
-      uid: this.#find(this.#uids, uid, this.#root.users, userId, "user"),
-      gid: this.#find(this.#gids, gid, this.#root.groups, groupId, "group"),
-    };
-  }
-
-  #find(
-    known: Map<number, number>,
-    id: number,
-    names: Readonly<Record<string, string>>,
-    lookUp: (name: string) => number | undefined,
-    what: string,
-  ): number {
-    const before = known.get(id);
-    if (before !== undefined) return before;
-    const name = names[id];
-    const here = name === undefined ? undefined : lookUp(name);
-    if (name !== undefined && here === undefined) this.#unknown(`the ${what} ${name} (${id})`);
-    known.set(id, here ?? id);
-    return here ?? id;
-  }
+function isSameFile(linked: LinkedFile, content: Content, { mode, mtimeNs }: FileStat): boolean {
+  return (
+    linked.stat.mode === mode && linked.stat.mtimeNs === mtimeNs && contentEquals(linked.content, content)
+  );
 }
 
-function isDirectory(stat: FileStat): boolean {
-  return (stat.mode & 0o170000) === 0o040000;
-}
-
-function requireName(name: ByteString): void {
-  if (name === "" || name === "." || name === ".." || name.includes("/") || name.includes("\0")) {
-    throw new CyrvaultError(
-      "REPOSITORY_DAMAGED",
-      `the backup holds a file name that can't be one: ${toText(name)}`,
-    );
+/** Errors of writing back that the kernel has seen are reported here at the latest. */
+function sync(directories: readonly ByteString[]): void {
+  const devices = new Set<bigint>();
+  for (const directory of new Set(directories)) {
+    let fd: number;
+    try {
+      fd = openSync(toFsPath(directory), constants.O_RDONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if (systemCode(error) === "ENOENT" || systemCode(error) === "EACCES") continue;
+      throw ioError(`cannot open ${toText(directory)}`, error);
+    }
+    try {
+      const { dev } = fstatSync(fd, { bigint: true });
+      if (devices.has(dev)) continue;
+      devices.add(dev);
+      syncFilesystem(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 }

@@ -1,9 +1,10 @@
 /** Which mailboxes and files of a backup a restore is about. Pure. */
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { classifyFile, type FilePlace } from "../cyrus/file-class.ts";
 import { userOf } from "../cyrus/mailbox-name.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
-import { userFromPath } from "../cyrus/mailbox-path.ts";
+import { quotaRootFromPath, userFromPath } from "../cyrus/mailbox-path.ts";
 import type { FileEntry, MailboxEntry, ManifestRoot, RootRecord } from "../manifest/model.ts";
 import { isWithin, relativeTo } from "../source/view.ts";
 import type { RestoreOptions, RestorePart } from "./options.ts";
@@ -24,6 +25,14 @@ const PARTS: Readonly<
   "mailbox-list": ({ kind }, _, path) => kind === "config" && path.endsWith("/mailboxes.db"),
   partition: ({ kind, name }, part) =>
     kind.endsWith("partition") && part.part === "partition" && name === toText(part.name),
+};
+
+const FILE_PLACES: Readonly<Partial<Record<RootRecord["kind"], FilePlace>>> = {
+  config: "config",
+  partition: "partition",
+  metapartition: "partition",
+  archivepartition: "partition",
+  sieve: "sieve",
 };
 
 export class RestoreSelection {
@@ -83,6 +92,15 @@ export class RestoreSelection {
     return this.#takesPart(place, entry.path) || this.#isOfUser(place, relative);
   }
 
+  /** Why a file must not come back, though the backup has it: it would do harm. */
+  neverRestored(path: ByteString): string | undefined {
+    const place = this.placeOf(path);
+    const filePlace = place === undefined ? undefined : FILE_PLACES[place.kind];
+    if (place === undefined || filePlace === undefined) return undefined;
+    const { neverRestore, reason } = classifyFile(filePlace, relativeTo(path, place.path));
+    return neverRestore ? reason : undefined;
+  }
+
   get messagesOnly(): boolean {
     return this.#options.uids !== undefined;
   }
@@ -109,14 +127,22 @@ export class RestoreSelection {
     if (this.#users.size === 0) return false;
     if (place.kind === "config") {
       const file = userFromPath(relative);
-      if (file === undefined) return false;
-      return file.layout === "legacy" ? this.#users.has(file.user) : this.#inboxes.has(file.inboxUniqueid);
+      if (file?.layout === "uuid") return this.#inboxes.has(file.inboxUniqueid);
+      if (file !== undefined) return this.#isUser(file.user);
+      const quotaRoot = quotaRootFromPath(relative);
+      const owner = quotaRoot === undefined ? undefined : userOf(quotaRoot);
+      return owner !== undefined && this.#users.has(owner);
     }
     if (place.kind !== "sieve") return false;
     const parts = relative.split("/") as ByteString[];
     if (parts[0] === "uuid") return parts[3] !== undefined && this.#inboxes.has(parts[3]);
     const [user, domain] = parts[0] === "domain" ? [parts[4], parts[2]] : [parts[1], undefined];
     if (user === undefined) return false;
-    return this.#users.has((domain === undefined ? user : `${user}@${domain}`) as ByteString);
+    return this.#isUser((domain === undefined ? user : `${user}@${domain}`) as ByteString);
+  }
+
+  /** @param inPath - where old versions write `^` for a full stop. */
+  #isUser(inPath: ByteString): boolean {
+    return this.#users.has(inPath) || this.#users.has(inPath.replaceAll("^", ".") as ByteString);
   }
 }

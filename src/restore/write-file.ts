@@ -1,32 +1,30 @@
 /**
- * One file of a restore: written under its own name only if nothing is there, hashed on the way by whoever gives
- * the bytes, with mode, owner and times set last. What is there already is compared, never overwritten unasked.
+ * One file of a restore. Where nothing is, it is written under its own name; where something is, under another one
+ * that takes its place when it is whole. Whoever gives the bytes has verified them; mode, owner and times come last.
  */
 import {
   closeSync,
   constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
   linkSync,
   lstatSync,
   openSync,
   readlinkSync,
   readSync,
+  renameSync,
   symlinkSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
+import { type ByteString, joinPath, toFsPath, toText } from "../base/byte-string.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
-import { lstatNs, setMtimeNs } from "../base/posix.ts";
-import { applyMode, applyOwner } from "./target-tree.ts";
-
-export interface Attributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtimeNs: bigint;
-}
+import { renameNoReplace, setMtimeNs } from "../base/posix.ts";
+import { parentOf } from "../source/view.ts";
+import { type Attributes, applyTime, modeOfFile, setOwner } from "./attributes.ts";
 
 export type Existing =
   /** Refuse, unless it is the same. */
@@ -38,33 +36,31 @@ export type Existing =
 
 export type WriteOutcome = "written" | "same" | "kept" | "owner-not-set";
 
+export type MakeContent = () => AsyncIterable<Uint8Array>;
+
+/** Stands in a directory only while a file there is being replaced. */
+const PART_NAME = ".cyrvault-part" as ByteString;
+
 /**
  * @param content - makes the bytes, as often as it is called; throws rather than give wrong ones.
- * @throws {CyrvaultError} `TARGET_REFUSED`, `IO`, `NO_SPACE`, and what `content` throws. Nothing half-written stays.
+ * @throws {CyrvaultError} `TARGET_REFUSED`, `IO`, `NO_SPACE`, and what `content` throws: then nothing half-written
+ *   stays, and what was there is as it was.
  */
 export async function writeFile(
   path: ByteString,
-  content: () => AsyncIterable<Uint8Array>,
+  content: MakeContent,
   attributes: Attributes,
   existing: Existing,
 ): Promise<WriteOutcome> {
-  const fd = openNew(path);
-  if (fd === undefined) {
-    if (existing === "keep") return "kept";
-    if (await isSame(path, content)) return finish(path, attributes) ? "same" : "owner-not-set";
-    if (existing === "refuse") throw inTheWay(path);
-    remove(path);
-    return await writeFile(path, content, attributes, "refuse");
+  // Only what interrupts us can leave a part of a file behind, and a part must not look like what was there before.
+  if (existing === "keep") return await writeBeside(path, content, attributes, "keep");
+  if (existing === "refuse" || statOf(path) === undefined) {
+    const written = await writeNew(path, content, attributes);
+    if (written !== undefined) return written;
   }
-  try {
-    for await (const bytes of content()) writeAll(fd, path, bytes);
-  } catch (error) {
-    closeSync(fd);
-    unlinkSync(toFsPath(path));
-    throw error;
-  }
-  closeSync(fd);
-  return finish(path, attributes) ? "written" : "owner-not-set";
+  if (await isSame(path, content)) return finishByPath(path, attributes) ? "same" : "owner-not-set";
+  if (existing === "refuse") throw inTheWay(path);
+  return await writeBeside(path, content, attributes, "replace");
 }
 
 /** @returns false: the filesystem has no room for another link there, or cannot link: write a copy. */
@@ -77,8 +73,8 @@ export function writeLink(source: ByteString, path: ByteString, existing: Existi
     if (code === "EXDEV" || code === "EMLINK" || code === "EPERM" || code === "ENOENT") return false;
     if (code !== "EEXIST") throw ioError(`cannot link ${toText(path)}`, error);
   }
-  const [a, b] = [lstatNs(source), lstatNs(path)];
-  if (a !== undefined && a.inode === b?.inode) return "same";
+  const [a, b] = [statOf(source), statOf(path)];
+  if (a !== undefined && a.ino === b?.ino && a.dev === b.dev) return "same";
   if (existing === "keep") return "kept";
   if (existing === "refuse") return false;
   remove(path);
@@ -102,7 +98,7 @@ export function writeSymlink(
       return writeSymlink(path, target, attributes, "refuse");
     }
   }
-  const owned = applyOwner(path, attributes.uid, attributes.gid);
+  const owned = setOwner(path, attributes);
   setMtimeNs(path, attributes.mtimeNs);
   return owned ? "written" : "owner-not-set";
 }
@@ -115,6 +111,96 @@ export function inTheWay(path: ByteString): CyrvaultError {
       hint: "restore into an empty place, or say --overwrite if-different (it becomes what the backup has) or --overwrite never (it stays)",
     },
   );
+}
+
+/** Whether a regular file is there and has these bytes. */
+export async function isSame(path: ByteString, content: MakeContent): Promise<boolean> {
+  let fd: number;
+  try {
+    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO") return false;
+    throw ioError(`cannot compare ${toText(path)}`, error);
+  }
+  try {
+    if (!fstatSync(fd).isFile()) return false;
+    let offset = 0;
+    for await (const bytes of content()) {
+      const there = Buffer.allocUnsafe(bytes.length);
+      if (!readExactly(fd, there, offset) || !equalBytes(there, bytes)) return false;
+      offset += bytes.length;
+    }
+    return readSync(fd, Buffer.allocUnsafe(1), 0, 1, offset) === 0;
+  } catch (error) {
+    throw systemCode(error) === undefined ? error : ioError(`cannot compare ${toText(path)}`, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @returns undefined: there is something. */
+async function writeNew(
+  path: ByteString,
+  content: MakeContent,
+  attributes: Attributes,
+): Promise<"written" | "owner-not-set" | undefined> {
+  let fd: number | undefined;
+  let owned: boolean;
+  try {
+    // Opened when there are bytes: what is found damaged at once leaves nothing to be removed.
+    for await (const bytes of content()) {
+      fd ??= openNew(path);
+      if (fd === undefined) return undefined;
+      writeAll(fd, path, bytes);
+    }
+    fd ??= openNew(path);
+    if (fd === undefined) return undefined;
+    owned = finishOpen(fd, path, attributes);
+  } catch (error) {
+    if (fd !== undefined) {
+      closeSync(fd);
+      unlinkSync(toFsPath(path));
+    }
+    throw error;
+  }
+  closeSync(fd);
+  setMtimeNs(path, attributes.mtimeNs);
+  return owned ? "written" : "owner-not-set";
+}
+
+async function writeBeside(
+  path: ByteString,
+  content: MakeContent,
+  attributes: Attributes,
+  existing: "keep" | "replace",
+): Promise<WriteOutcome> {
+  const there = statOf(path);
+  if (existing === "keep" && there !== undefined) return "kept";
+  if (there !== undefined) refuseDirectory(path);
+  const part = joinPath(parentOf(path), PART_NAME);
+  if (statOf(part) !== undefined) remove(part);
+  const outcome = await writeNew(part, content, attributes);
+  if (outcome === undefined) throw inTheWay(part);
+  try {
+    if (existing === "replace") renameSync(toFsPath(part), toFsPath(path));
+    else if (!takePlace(part, path)) {
+      remove(part);
+      return "kept";
+    }
+  } catch (error) {
+    unlinkSync(toFsPath(part));
+    throw ioError(`cannot write ${toText(path)}`, error);
+  }
+  return outcome;
+}
+
+/** @returns false: somebody was quicker. */
+function takePlace(part: ByteString, path: ByteString): boolean {
+  const renamed = renameNoReplace(part, path);
+  if (renamed !== "unsupported") return renamed === "renamed";
+  if (statOf(path) !== undefined) return false;
+  renameSync(toFsPath(part), toFsPath(path));
+  return true;
 }
 
 function openNew(path: ByteString): number | undefined {
@@ -139,24 +225,60 @@ function writeAll(fd: number, path: ByteString, bytes: Uint8Array): void {
   }
 }
 
-/** @returns false: the owner could not be set. */
-function finish(path: ByteString, { mode, uid, gid, mtimeNs }: Attributes): boolean {
-  const owned = applyOwner(path, uid, gid);
-  applyMode(path, mode);
-  setMtimeNs(path, mtimeNs);
+/** The mode after the owner: changing that takes away bits. @returns false: the owner could not be set. */
+function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Attributes): boolean {
+  let owned = true;
+  try {
+    try {
+      fchownSync(fd, uid, gid);
+    } catch (error) {
+      if (systemCode(error) !== "EPERM") throw error;
+      owned = false;
+    }
+    fchmodSync(fd, modeOfFile(mode));
+  } catch (error) {
+    throw ioError(`cannot set owner and mode of ${toText(path)}`, error);
+  }
   return owned;
 }
 
-function remove(path: ByteString): void {
+/** @returns false: the owner could not be set. */
+function finishByPath(path: ByteString, attributes: Attributes): boolean {
+  let fd: number;
   try {
-    if (lstatSync(toFsPath(path)).isDirectory()) {
-      throw new CyrvaultError("TARGET_REFUSED", `${toText(path)} is a directory, and a file must be there`, {
-        hint: "move it away, or choose another target",
-      });
-    }
+    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    throw ioError(`cannot set owner and mode of ${toText(path)}`, error);
+  }
+  try {
+    const owned = finishOpen(fd, path, attributes);
+    return applyTime(path, attributes.mtimeNs) && owned;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function remove(path: ByteString): void {
+  refuseDirectory(path);
+  try {
     unlinkSync(toFsPath(path));
   } catch (error) {
     throw ioError(`cannot remove ${toText(path)}`, error);
+  }
+}
+
+function refuseDirectory(path: ByteString): void {
+  if (statOf(path)?.isDirectory() !== true) return;
+  throw new CyrvaultError("TARGET_REFUSED", `${toText(path)} is a directory, and a file must be there`, {
+    hint: "move it away, or choose another target",
+  });
+}
+
+function statOf(path: ByteString) {
+  try {
+    return lstatSync(toFsPath(path), { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    throw ioError(`cannot look at ${toText(path)}`, error);
   }
 }
 
@@ -166,30 +288,6 @@ function readLink(path: ByteString): ByteString | undefined {
   } catch (error) {
     if (systemCode(error) === "EINVAL") return undefined;
     throw ioError(`cannot read the symbolic link ${toText(path)}`, error);
-  }
-}
-
-async function isSame(path: ByteString, content: () => AsyncIterable<Uint8Array>): Promise<boolean> {
-  let fd: number;
-  try {
-    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO") return false;
-    throw ioError(`cannot compare ${toText(path)}`, error);
-  }
-  try {
-    let offset = 0;
-    for await (const bytes of content()) {
-      const there = Buffer.allocUnsafe(bytes.length);
-      if (!readExactly(fd, there, offset) || !equalBytes(there, bytes)) return false;
-      offset += bytes.length;
-    }
-    return readSync(fd, Buffer.allocUnsafe(1), 0, 1, offset) === 0;
-  } catch (error) {
-    if (systemCode(error) === "EISDIR") return false;
-    throw error;
-  } finally {
-    closeSync(fd);
   }
 }
 

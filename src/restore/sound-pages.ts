@@ -1,0 +1,42 @@
+/**
+ * Page trees of a backup, read as far as they are sound: a damaged page costs what it names, not the restore.
+ */
+import { isCyrvaultError } from "../base/errors.ts";
+import type { PageTree } from "../manifest/model.ts";
+import type { PageCodec, PageKey } from "../manifest/page-codec.ts";
+import type { PageSource } from "../manifest/pages-io.ts";
+import { type PageNode, readInnerNode, readLeafNode, topNode } from "../manifest/read-page-tree.ts";
+
+export interface LostPage<K extends PageKey> {
+  /** How many entries it and the pages below it had. */
+  readonly entries: number;
+  /** The key of the first of them, where that is known. */
+  readonly firstKey: K | undefined;
+  readonly reason: string;
+}
+
+/** All entries in key order, without those of pages that cannot be read. */
+export async function* soundEntries<T, K extends PageKey>(
+  tree: PageTree,
+  source: PageSource,
+  codec: PageCodec<T, K>,
+  onLost: (lost: LostPage<K>) => void,
+): AsyncGenerator<T> {
+  const top = topNode<K>(tree);
+  const waiting = top === undefined ? [] : [top];
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    let entries: T[] = [];
+    try {
+      if (node.height > 0) waiting.push(...(await readInnerNode(node, source, codec)).reverse());
+      else entries = await readLeafNode(node, source, codec);
+    } catch (error) {
+      onLost(lostPage(node, error));
+    }
+    yield* entries;
+  }
+}
+
+function lostPage<K extends PageKey>(node: PageNode<K>, error: unknown): LostPage<K> {
+  if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !isCyrvaultError(error, "OBJECT_MISSING")) throw error;
+  return { entries: node.entries, firstKey: node.firstKey, reason: error.message };
+}
