@@ -3,16 +3,16 @@
  * attachments of 18.6 million corporate mails, published by Gray Watson (256stuff.com, email_size_analysis).
  */
 
-/** 1,425 GB in 18.57 million mails; 24 % of the parts have 16 KB or more, and those hold this share. Corporate study. */
+/**
+ * 1,425 GB in 18.57 million mails. One part in eight has 16 KB or more; counted with the middle of their size class, these
+ * hold 78 % of the bytes, long texts among them. Corporate study.
+ */
 export const ATTACHMENT_SHARE = 0.75;
 
 /** Half of all bytes are in parts that occur a second time: 700.8 of 1,425 GB are unique. Corporate study. */
 export const REPETITION = 0.5;
 
-/**
- * Sizes of attachments: how many parts have up to twice `bytes`, in thousands. Corporate study, its parts of 16 KB to
- * 16 MB, decoded; the last count is read off a table that ends there.
- */
+/** Sizes of attachments: how many thousand parts have `bytes` to twice as many, decoded. Corporate study, 16 KB to 8 MB. */
 export const DOCUMENT_SIZES: readonly (readonly [bytes: number, count: number])[] = [
   [16 << 10, 1554],
   [32 << 10, 1220],

@@ -30,8 +30,8 @@ interface PlannedMessage {
 const RECENT_LETTERS = 600;
 const DAY_SECONDS = 86_400;
 const BASE64_GROWTH = 78 / 57;
-/** Headers and frame, and text and HTML of a generated letter, mean: measured on 30,000 of them. */
-const LETTER_BYTES = { fixed: 1_500, scaled: 4_750 } as const;
+/** Headers and frame, and text and HTML of a generated letter, mean: measured on 20,000 of them. */
+const LETTER_BYTES = { fixed: 1_350, scaled: 4_500 } as const;
 const DOCUMENTS_PER_LETTER = 1.2;
 /** Of the repetition, the larger part are copies of letters, the rest documents in other letters. */
 const COPIES_OF_REPETITION = 0.7;

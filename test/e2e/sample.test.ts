@@ -50,13 +50,8 @@ describeWithCyrus("a generated server", () => {
 
 async function adopt(directory: string, layout: SampleLayout): Promise<CyrusServer> {
   const server = await CyrusServer.adopt(directory, { layout });
-  execFileSync(
-    "saslpasswd2",
-    ["-p", "-c", "-f", server.path("etc/sasldb2"), "-u", "mail.example.org", ADMIN],
-    {
-      input: ADMIN_PASSWORD,
-    },
-  );
+  const setPassword = 'printf %s "$1" | saslpasswd2 -p -c -f "$2" -u mail.example.org "$3"';
+  execFileSync("sh", ["-c", setPassword, "sh", ADMIN_PASSWORD, server.path("etc/sasldb2"), ADMIN]);
   chmodSync(directory, 0o755);
   execFileSync("chown", ["-R", "cyrus:mail", directory]);
   return server;
