@@ -5,6 +5,7 @@ import type { ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { decodeRoot } from "../manifest/root.ts";
 import { type KnownBackup, selectBackup } from "../manifest/select-backup.ts";
+import type { ObjectId } from "../store/object.ts";
 
 /** All that looking at backups needs of a repository. */
 export interface BackupSource {
@@ -16,7 +17,9 @@ export interface BackupSource {
 
 export interface ObjectSource extends PageSource {
   /** A message in order, in stretches. Verified when the last stretch has been taken. */
-  stream(kind: "message", id: Uint8Array): AsyncIterable<Uint8Array>;
+  stream(kind: "message", id: ObjectId): AsyncIterable<Uint8Array>;
+  /** The same, unverified: for a look at its beginning. */
+  peek(id: ObjectId): AsyncIterable<Uint8Array>;
 }
 
 export interface BackupSummary extends KnownBackup {

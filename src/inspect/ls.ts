@@ -49,7 +49,7 @@ export async function* listMailboxes(
   }
 }
 
-/** By UID. Reads the first stretches of each message. */
+/** By UID. Reads the beginning of each message. */
 export async function* listMessages(
   mailbox: MailboxEntry,
   objects: ObjectSource,
@@ -94,7 +94,7 @@ export async function* messagesWithRecords(
 export async function readHeaderOf(entry: MessageEntry, objects: ObjectSource): Promise<MailHeader> {
   const stretches: Uint8Array[] = [];
   let length = 0;
-  for await (const bytes of objects.stream("message", entry.good ?? entry.object)) {
+  for await (const bytes of objects.peek(entry.good ?? entry.object)) {
     stretches.push(bytes.subarray(0, HEADER_BYTES_MAX - length));
     length += bytes.length;
     if (length >= HEADER_BYTES_MAX || hasWholeHeader(Buffer.concat(stretches))) break;

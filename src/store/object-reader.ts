@@ -155,6 +155,23 @@ export class ObjectReader {
     for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
   }
 
+  /**
+   * A message's stretches as they come, from sealed blocks but not compared with its id: for a look at its beginning,
+   * which costs nothing of what comes after. Never for giving a message back.
+   * @throws {CyrvaultError} as `get`.
+   */
+  async *peek(id: ObjectId): AsyncGenerator<Uint8Array, void, undefined> {
+    const stored = await this.#withCopies("message", id, async (copy) => await this.#readStored(copy));
+    if (stored === undefined) throw missing("message", id);
+    const { head, tail, references } = stored;
+    yield* this.#assemble(head, tail, async (position) => {
+      const reference = references[position];
+      if (reference === undefined)
+        throw damaged("message", id, `it refers to part ${position} of ${references.length}`);
+      return await this.#getPlain("data", reference);
+    });
+  }
+
   /** Drops what is in memory. */
   clear(): void {
     this.#packs.clear();
