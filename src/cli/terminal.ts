@@ -30,7 +30,8 @@ export function processTerminal(): Terminal {
     errIsTerminal: stderr.isTTY === true,
     canAsk: stdin.isTTY === true && stderr.isTTY === true,
     get columns() {
-      return stderr.columns ?? 80;
+      // 0 where the terminal does not know.
+      return stderr.columns || 80;
     },
     out: (data) =>
       new Promise((resolve, reject) => {
