@@ -23,7 +23,7 @@ export class CheckErrors {
   }
 
   add(code: string, path: string | undefined, message: string): void {
-    const key = `${code}\0${message}`;
+    const key = `${code}\0${path ?? ""}\0${message}`;
     if (this.#known.has(key)) return;
     if (this.#known.size < KNOWN_MAX) this.#known.add(key);
     this.#total++;
