@@ -19,7 +19,7 @@ export const CODEC = { none: 0, deflate: 1, brotli: 2, zstdReserved: 3 } as cons
 const BROTLI_QUALITY: Readonly<Record<Compression, number>> = { fast: 1, auto: 4, max: 9 };
 
 const SAMPLE_BYTES = 65_536;
-const SAMPLE_STRETCHES = 32;
+const STRETCH_BYTES = 2048;
 /** A sample that shrinks to no less than this share says that compression is not worth its time. */
 const SAMPLE_RATIO = 0.97;
 /** Below this no codec gains anything worth a call. */
@@ -31,9 +31,9 @@ export interface Compressed {
   readonly bytes: Uint8Array;
 }
 
-/** Bytes that would not shrink come back as they are, with codec 0. */
-export function compress(raw: Uint8Array, compression: Compression): Compressed {
-  if (raw.length >= COMPRESS_BYTES_MIN && looksCompressible(raw)) {
+/** @param compression - `none`: not tried. Bytes that would not shrink come back as they are, with codec 0. */
+export function compress(raw: Uint8Array, compression: Compression | "none"): Compressed {
+  if (compression !== "none" && raw.length >= COMPRESS_BYTES_MIN && looksCompressible(raw)) {
     const bytes = encodeWith(CODEC.brotli, raw, BROTLI_QUALITY[compression]);
     if (bytes.length < raw.length) return { codec: CODEC.brotli, bytes };
   }
@@ -102,14 +102,14 @@ function windowBits(length: number): number {
 }
 
 /** Stretches from all over the data: a block begins with mail headers, which say nothing about the images behind them. */
-function looksCompressible(raw: Uint8Array): boolean {
+export function looksCompressible(raw: Uint8Array, sampleBytes: number = SAMPLE_BYTES): boolean {
   let sample = raw;
-  if (raw.length > 2 * SAMPLE_BYTES) {
-    const stretch = SAMPLE_BYTES / SAMPLE_STRETCHES;
-    const step = Math.floor((raw.length - stretch) / (SAMPLE_STRETCHES - 1));
-    sample = new Uint8Array(SAMPLE_BYTES);
-    for (let i = 0; i < SAMPLE_STRETCHES; i++)
-      sample.set(raw.subarray(i * step, i * step + stretch), i * stretch);
+  if (raw.length > 2 * sampleBytes) {
+    const stretches = Math.max(1, Math.round(sampleBytes / STRETCH_BYTES));
+    const step = Math.floor((raw.length - STRETCH_BYTES) / Math.max(1, stretches - 1));
+    sample = new Uint8Array(stretches * STRETCH_BYTES);
+    for (let i = 0; i < stretches; i++)
+      sample.set(raw.subarray(i * step, i * step + STRETCH_BYTES), i * STRETCH_BYTES);
   }
   return encodeWith(CODEC.brotli, sample, 1).length < sample.length * SAMPLE_RATIO;
 }

@@ -4,6 +4,12 @@ import { compress } from "./codec.ts";
 import { idKey, KIND_BYTES, type ObjectId, type StoredObject } from "./object.ts";
 import type { BlockPlace } from "./pack-types.ts";
 
+/** What the directory says of an object. */
+export interface DirectoryObject extends Pick<StoredObject, "kind" | "id" | "references"> {
+  readonly headLength: number;
+  readonly tailLength: number;
+}
+
 export class PackDirectoryWriter {
   readonly #codecs = new ByteWriter(64);
   readonly #storedBytes = new ByteWriter(64);
@@ -33,12 +39,12 @@ export class PackDirectoryWriter {
     return this.#blockCount;
   }
 
-  /** In the order of the pack; `references` are kept, the other bytes are not. */
-  addObject(object: StoredObject): void {
+  /** In the order of the pack. */
+  addObject(object: DirectoryObject): void {
     this.#kinds.u8(KIND_BYTES[object.kind]);
-    this.#headLengths.varint(object.head.length);
+    this.#headLengths.varint(object.headLength);
     if (object.kind === "message") {
-      this.#tailLengths.varint(object.tail.length);
+      this.#tailLengths.varint(object.tailLength);
       this.#referenceCounts.varint(object.references.length);
       for (const reference of object.references) this.#references.push(reference);
     }

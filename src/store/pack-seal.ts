@@ -62,7 +62,7 @@ export class PackSeal {
   }
 
   /** Compresses and seals. @param offset - of the block, from the start of the pack. */
-  sealBlock(number: number, offset: number, raw: Uint8Array, compression: Compression): SealedBlock {
+  sealBlock(number: number, offset: number, raw: Uint8Array, compression: Compression | "none"): SealedBlock {
     const { codec, bytes } = compress(raw, compression);
     const stored = sealBytes(this.#key, number, this.#blockPlace(number, offset), bytes);
     return { stored, place: { offset, storedBytes: stored.length, rawBytes: raw.length, codec } };

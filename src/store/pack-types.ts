@@ -53,6 +53,12 @@ export interface BlockPlace {
   readonly codec: number;
 }
 
+/**
+ * Objects of one lane share blocks, several lanes share a pack: alike with alike. `dense` is for what does not shrink
+ * (images, archives): nobody tries.
+ */
+export type BlockLane = "text" | "part" | "dense";
+
 export interface PackWriterOptions {
   readonly packKind: PackKind;
   readonly compression: Compression;

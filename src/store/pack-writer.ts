@@ -9,13 +9,14 @@ import { equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
 import { BlockBuilder } from "./block.ts";
 import type { Compression } from "./codec.ts";
-import type { StoredObject } from "./object.ts";
+import { asObjectId, type StoredObject } from "./object.ts";
 import { PackDirectory } from "./pack-directory.ts";
-import { PackDirectoryWriter } from "./pack-directory-writer.ts";
+import { type DirectoryObject, PackDirectoryWriter } from "./pack-directory-writer.ts";
 import { encodePackFooter } from "./pack-footer.ts";
 import { PackSeal, type SealedBlock } from "./pack-seal.ts";
 import {
   BLOCK_BYTES_TARGET,
+  type BlockLane,
   OBJECT_REFERENCES_MAX,
   PACK_BLOCKS_MAX,
   PACK_BYTES_TARGET,
@@ -30,14 +31,24 @@ import type { SealContext } from "./seal-context.ts";
 
 /** A pack is full before its directory is dear to hold: some 10 MB in memory. */
 const OBJECTS_TARGET = 200_000;
+/** Blocks that are open at once, one more than there are lanes. */
+const LANES_MAX = 4;
+
+/** A block that is being filled. */
+interface Lane {
+  readonly block: BlockBuilder;
+  objects: DirectoryObject[];
+}
 
 export class PackWriter {
   readonly #seal: PackSeal;
   readonly #compression: Compression;
   readonly #verify: boolean;
-  readonly #block = new BlockBuilder();
+  readonly #lanes = new Map<BlockLane, Lane>();
   readonly #directoryWriter = new PackDirectoryWriter();
   #storedBytes = 0;
+  #openObjects = 0;
+  #openReferences = 0;
   #directoryBytes: Buffer | undefined;
 
   constructor(context: SealContext, options: PackWriterOptions) {
@@ -59,14 +70,16 @@ export class PackWriter {
     return this.#storedBytes;
   }
 
-  /** Objects of the open block included. */
+  /** Objects of the open blocks included. */
   get objectCount(): number {
-    return this.#directoryWriter.objectCount;
+    return this.#directoryWriter.objectCount + this.#openObjects;
   }
 
-  /** Bytes in the block that is still open, before compression. */
+  /** Bytes in the blocks that are still open, before compression. */
   get openBytes(): number {
-    return this.#block.rawBytes;
+    let bytes = 0;
+    for (const { block } of this.#lanes.values()) bytes += block.rawBytes;
+    return bytes;
   }
 
   /** Time to `finish`: the pack has the size, or its directory the length, that a pack should have. */
@@ -74,7 +87,7 @@ export class PackWriter {
     return (
       this.#storedBytes >= PACK_BYTES_TARGET ||
       this.objectCount >= OBJECTS_TARGET ||
-      this.#directoryWriter.referenceCount >= OBJECTS_TARGET
+      this.#referenceCount >= OBJECTS_TARGET
     );
   }
 
@@ -85,23 +98,50 @@ export class PackWriter {
     return ownCopy(this.#seal.header);
   }
 
-  /** @returns a finished block, whenever one became full. The object may still be in the open one. */
-  add(object: StoredObject): Buffer | undefined {
+  /** @returns a finished block, whenever one became full. The object may still be in an open one. */
+  add(object: StoredObject, lane: BlockLane = "text"): Buffer | undefined {
     this.#checkObject(object);
-    const finished = this.#block.hasRoomFor(object) ? undefined : this.flush();
-    this.#block.add(object);
-    this.#directoryWriter.addObject(object);
-    if (finished !== undefined || this.#block.rawBytes < BLOCK_BYTES_TARGET) return finished;
-    return this.flush();
+    let open = this.#lanes.get(lane);
+    if (open === undefined) {
+      open = { block: new BlockBuilder(), objects: [] };
+      this.#lanes.set(lane, open);
+    }
+    const finished = open.block.hasRoomFor(object) ? undefined : this.#close(lane, open);
+    const { kind, id, references, head, tail } = object;
+    open.block.add(object);
+    open.objects.push({
+      kind,
+      id: asObjectId(Uint8Array.from(id)),
+      references,
+      headLength: head.length,
+      tailLength: tail.length,
+    });
+    this.#openObjects++;
+    this.#openReferences += references.length;
+    if (finished !== undefined || open.block.rawBytes < BLOCK_BYTES_TARGET) return finished;
+    return this.#close(lane, open);
   }
 
-  /** Closes the open block; undefined when it is empty. */
+  /** Closes the open blocks; undefined when there is nothing in them. */
   flush(): Buffer | undefined {
-    if (this.#block.objectCount === 0) return undefined;
+    const blocks: Buffer[] = [];
+    for (const [lane, open] of this.#lanes) if (open.objects.length > 0) blocks.push(this.#close(lane, open));
+    return blocks.length > 1 ? ownCopy(...blocks) : blocks[0];
+  }
+
+  #close(lane: BlockLane, open: Lane): Buffer {
     const number = this.#directoryWriter.blockCount;
-    const raw = this.#block.take();
-    const block = this.#seal.sealBlock(number, this.#storedBytes, raw, this.#compression);
+    const raw = open.block.take();
+    const compression = lane === "dense" ? "none" : this.#compression;
+    const block = this.#seal.sealBlock(number, this.#storedBytes, raw, compression);
     if (this.#verify) verifyBlock(this.#seal, number, block, raw);
+    // Blocks are closed in another order than objects are added: the directory goes by blocks.
+    for (const object of open.objects) {
+      this.#directoryWriter.addObject(object);
+      this.#openReferences -= object.references.length;
+    }
+    this.#openObjects -= open.objects.length;
+    open.objects = [];
     this.#directoryWriter.addBlock(block.place);
     this.#storedBytes += block.stored.length;
     return block.stored;
@@ -136,6 +176,10 @@ export class PackWriter {
     return ownCopy(this.#directoryBytes);
   }
 
+  get #referenceCount(): number {
+    return this.#directoryWriter.referenceCount + this.#openReferences;
+  }
+
   #checkObject(object: StoredObject): void {
     assert(
       this.#storedBytes > 0 && this.#directoryBytes === undefined,
@@ -149,8 +193,8 @@ export class PackWriter {
     assert(object.references.length <= OBJECT_REFERENCES_MAX, "too many references");
     assert(
       this.objectCount < PACK_OBJECTS_MAX &&
-        this.#directoryWriter.blockCount < PACK_BLOCKS_MAX - 1 &&
-        this.#directoryWriter.referenceCount + object.references.length <= PACK_REFERENCES_MAX,
+        this.#directoryWriter.blockCount < PACK_BLOCKS_MAX - LANES_MAX &&
+        this.#referenceCount + object.references.length <= PACK_REFERENCES_MAX,
       "the pack was full long ago",
     );
   }

@@ -10,8 +10,10 @@ import { assembleMessageSync } from "../../chunker/assemble.ts";
 import { splitMessage } from "../../chunker/split.ts";
 import { splitLargeMessage } from "../../chunker/split-large.ts";
 import { SourceFile, sameStat } from "../../source/read-file.ts";
-import { idKey, type ObjectId } from "../../store/object.ts";
+import { looksCompressible } from "../../store/codec.ts";
+import { idKey, type ObjectId, type StoredObject } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
+import type { BlockLane } from "../../store/pack-types.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
 import type {
   MessageFile,
@@ -68,9 +70,7 @@ export class MessageWorker {
   /** One file under many names (a delivery to several people, a copy) is read once. By device and inode. */
   readonly #links = new Map<string, KnownLink>();
   #heldBytes = 0;
-  /** Mail and attachments are unlike: each kind fills its own packs. */
-  #texts: PackWriter | undefined;
-  #parts: PackWriter | undefined;
+  #pack: PackWriter | undefined;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
@@ -116,13 +116,8 @@ export class MessageWorker {
     let partBytes = 0;
     const storePart = (id: ObjectId, bytes: Uint8Array): void => {
       if (!missing.delete(idKey(id))) return;
-      this.#parts ??= this.#begin(output);
-      this.#add(this.#parts, { kind: "data", id, head: bytes, tail: EMPTY, references: [] }, output);
+      this.#add({ kind: "data", id, head: bytes, tail: EMPTY, references: [] }, laneOf(bytes), output);
       partBytes += bytes.length;
-      if (this.#parts.isFull) {
-        this.#finish(this.#parts, output);
-        this.#parts = undefined;
-      }
     };
     for (const message of batch.messages) {
       if (message === undefined) continue;
@@ -135,13 +130,8 @@ export class MessageWorker {
         this.#storeLargeParts(message, split.partIds, storePart);
         large.push(message.id);
       }
-      this.#texts ??= this.#begin(output);
       const { head, tail, partIds } = split;
-      this.#add(this.#texts, { kind: "message", id: message.id, head, tail, references: partIds }, output);
-      if (this.#texts.isFull) {
-        this.#finish(this.#texts, output);
-        this.#texts = undefined;
-      }
+      this.#add({ kind: "message", id: message.id, head, tail, references: partIds }, "text", output);
     }
     assert(missing.size === 0, "a part that was asked for did not come");
     this.#batches.delete(batchNumber);
@@ -150,10 +140,7 @@ export class MessageWorker {
 
   finishPacks(): readonly PackOutput[] {
     const output: PackOutput[] = [];
-    if (this.#texts) this.#finish(this.#texts, output);
-    if (this.#parts) this.#finish(this.#parts, output);
-    this.#texts = undefined;
-    this.#parts = undefined;
+    this.#finishPack(output);
     return output;
   }
 
@@ -290,23 +277,23 @@ export class MessageWorker {
     }
   }
 
-  #begin(output: PackOutput[]): PackWriter {
-    const writer = new PackWriter(this.#settings.seal, {
-      packKind: "data",
-      compression: this.#settings.compression,
-    });
-    output.push({ packId: writer.packId, bytes: writer.header() });
-    return writer;
+  #add(object: StoredObject, lane: BlockLane, output: PackOutput[]): void {
+    if (this.#pack === undefined) {
+      const { seal, compression } = this.#settings;
+      this.#pack = new PackWriter(seal, { packKind: "data", compression });
+      output.push({ packId: this.#pack.packId, bytes: this.#pack.header() });
+    }
+    const block = this.#pack.add(object, lane);
+    if (block) output.push({ packId: this.#pack.packId, bytes: block });
+    if (this.#pack.isFull) this.#finishPack(output);
   }
 
-  #add(writer: PackWriter, object: Parameters<PackWriter["add"]>[0], output: PackOutput[]): void {
-    const block = writer.add(object);
-    if (block) output.push({ packId: writer.packId, bytes: block });
-  }
-
-  #finish(writer: PackWriter, output: PackOutput[]): void {
-    const bytes = writer.finish();
-    output.push({ packId: writer.packId, bytes, directory: writer.directoryBytes() });
+  #finishPack(output: PackOutput[]): void {
+    const pack = this.#pack;
+    if (pack === undefined) return;
+    const bytes = pack.finish();
+    output.push({ packId: pack.packId, bytes, directory: pack.directoryBytes() });
+    this.#pack = undefined;
   }
 
   #batch(number: number): Batch {
@@ -328,6 +315,15 @@ function matches({ guid }: MessageFile, sha1: Uint8Array): boolean | undefined {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** Smaller parts share a block with their like anyway. */
+const DENSE_BYTES_MIN = 16 * 1024;
+const DENSE_SAMPLE_BYTES = 16 * 1024;
+
+/** Attachments that are compressed already (images, archives, PDF) keep the others from shrinking fast. */
+function laneOf(part: Uint8Array): BlockLane {
+  return part.length >= DENSE_BYTES_MIN && !looksCompressible(part, DENSE_SAMPLE_BYTES) ? "dense" : "part";
+}
 
 function changedUnderway(message: HeldMessage): CyrvaultError {
   return new CyrvaultError("SOURCE_INVALID", "a message file changed while it was being stored", {
