@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   stats: async () => (await import("./commands/stats.ts")).registerStats,
   findings: async () => (await import("./commands/findings.ts")).registerFindings,
   "rebuild-index": async () => (await import("./commands/rebuild-index.ts")).registerRebuildIndex,
+  analyze: async () => (await import("./commands/analyze.ts")).registerAnalyze,
   demo: async () => (await import("./commands/demo.ts")).registerDemo,
 };
 

@@ -109,7 +109,7 @@ export function backupOptions(given: Options): BackupOptions {
 }
 
 /** `all`, `1/30`, `0.1`, `10%`. @throws {CyrvaultError} `USAGE`. */
-export function parseShare(text: string): number {
+export function parseShare(text: string, option = "--scrub"): number {
   if (text === "all") return 1;
   const fraction = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
   const percent = /^(\d{1,3}(?:\.\d+)?)\s?%$/.exec(text);
@@ -122,10 +122,11 @@ export function parseShare(text: string): number {
           ? Number(text)
           : Number.NaN;
   if (share > 0 && share <= 1) return share;
-  throw new CyrvaultError("USAGE", `--scrub ${text}: not a share`, { hint: "write all, 1/30, 0.1 or 10%" });
+  throw new CyrvaultError("USAGE", `${option} ${text}: not a share`, { hint: "write all, 1/30, 0.1 or 10%" });
 }
 
-function parseCompression(text: string): Compression {
+/** @throws {CyrvaultError} `USAGE`. */
+export function parseCompression(text: string): Compression {
   if (text === "fast" || text === "auto" || text === "max") return text;
   throw new CyrvaultError("USAGE", `--compression ${text}: it is fast, auto or max`);
 }

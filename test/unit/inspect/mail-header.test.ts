@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeWords, hasWholeHeader, readMailHeader } from "../../../src/inspect/mail-header.ts";
+import { decodeWords } from "../../../src/chunker/encoded-words.ts";
+import { hasWholeHeader, readMailHeader } from "../../../src/inspect/mail-header.ts";
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
 

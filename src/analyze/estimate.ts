@@ -1,0 +1,144 @@
+/**
+ * From what was counted to what it means for the whole spool. Where everything was read these are plain sums; of a
+ * sample, sums are scaled by the bytes of different messages, which the indexes tell of all of them, and different
+ * parts are estimated (estimate-distinct.ts).
+ */
+import { PACK_BYTES_TARGET } from "../store/pack-types.ts";
+import { filterBytes, SegmentShape, widthOf } from "../store/segment-format.ts";
+import type { Step, StepName } from "./options.ts";
+import { STEPS } from "./options.ts";
+import type { PackTotals } from "./pack-meter.ts";
+import type { Amount, PartCensus } from "./part-census.ts";
+import { GROUPS, jackknife } from "./sampling.ts";
+import type { Tally } from "./tally.ts";
+
+export interface Estimate {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly linked: Amount;
+  readonly differentMessages: Amount;
+  readonly attachments: Amount;
+  readonly differentAttachments: Amount;
+  /** What is left after each step, in the order of `STEPS`. */
+  readonly left: readonly number[];
+  readonly records: number;
+  readonly bookkeeping: number;
+  readonly total: number;
+}
+
+/** @param records - the packs of the manifest. @param without - a group of the sample to leave out; −1: none. */
+export function estimate(tally: Tally, records: PackTotals, without = -1): Estimate {
+  const { indexed } = tally;
+  const sampled = tally.share < 1;
+  const share = without < 0 ? tally.share : (tally.share * (GROUPS - 1)) / GROUPS;
+  const messagesRead = { count: tally.messages.total(without), bytes: tally.messageBytes.total(without) };
+  const differentMessages = sampled
+    ? { count: indexed.differentMessages, bytes: indexed.differentBytes }
+    : messagesRead;
+  const fileBytes = tally.fileBytes.total(without);
+  const bytes = sampled ? indexed.bytes : fileBytes;
+  const messages = sampled ? indexed.messages : tally.files.total();
+  const ofFiles = ratio(bytes, fileBytes);
+  const ofMessages = ratio(differentMessages.bytes, messagesRead.bytes);
+  const different = (census: PartCensus): Amount => {
+    const { count, bytes: size } = census.different(without);
+    return sampled
+      ? { count: count * ofMessages * share, bytes: size * ofMessages * share }
+      : { count, bytes: size };
+  };
+  const linked = {
+    count: tally.linkedFiles.total(without) * ofFiles,
+    bytes: tally.linkedBytes.total(without) * ofFiles,
+  };
+  const met = tally.attachments.met(without);
+  const own = tally.ownStored.total(without) * ofMessages;
+  const chunks = different(tally.chunks);
+  const texts = tally.texts.totals;
+  const parts = tally.parts.totals;
+  const compressed = own * blockRatio(texts) + chunks.bytes * blockRatio(parts);
+
+  const siteScale = sampled ? ratio(tally.siteBytes, tally.siteBytesRead) : 1;
+  const mailboxScale = sampled ? ratio(indexed.messages, tally.recordedFiles.total(without)) : 1;
+  // Pages hold entries of several mailboxes: what they come to is shared out among the groups.
+  const mailboxRaw =
+    (records.rawBytes - tally.siteRecordBytes) *
+    ratio(tally.recordBytes.total(without), tally.recordBytes.total());
+  const recordRaw = mailboxRaw * mailboxScale + tally.siteRecordBytes * siteScale;
+  const recordObjects = records.objects * ratio(recordRaw, records.rawBytes);
+  const recordBytes = recordRaw * blockRatio(records);
+  const frames =
+    differentMessages.count * ratio(texts.frameBytes, texts.objects) +
+    chunks.count * ratio(parts.frameBytes, parts.objects) +
+    recordObjects * ratio(records.frameBytes, records.objects);
+  const stored = compressed + recordBytes + frames;
+  const bookkeeping = frames + segmentBytes(differentMessages.count + chunks.count + recordObjects, stored);
+  return {
+    messages,
+    bytes,
+    linked,
+    differentMessages,
+    attachments: { count: met.count * ofMessages, bytes: met.bytes * ofMessages },
+    differentAttachments: different(tally.attachments),
+    left: [
+      bytes,
+      bytes - linked.bytes,
+      differentMessages.bytes,
+      tally.ownEncoded.total(without) * ofMessages + different(tally.encodedBodies).bytes,
+      own + different(tally.decodedBodies).bytes,
+      own + chunks.bytes,
+      compressed,
+    ],
+    records: recordBytes,
+    bookkeeping,
+    total: compressed + recordBytes + bookkeeping,
+  };
+}
+
+/** The estimate, and how far it varies with the sample. */
+export function estimateWithIntervals(
+  tally: Tally,
+  records: PackTotals,
+): { readonly whole: Estimate; readonly steps: Step[]; readonly total: Step["interval"] } {
+  const whole = estimate(tally, records);
+  const partial =
+    tally.share < 1
+      ? Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, group))
+      : undefined;
+  const steps = STEPS.map((step: StepName, position): Step => {
+    const bytes = whole.left[position] as number;
+    const before = position === 0 ? bytes : (whole.left[position - 1] as number);
+    const interval =
+      partial === undefined
+        ? null
+        : jackknife(
+            bytes,
+            partial.map(({ left }) => left[position] as number),
+          );
+    return { step, bytes, saved: before - bytes, interval };
+  });
+  const total =
+    partial === undefined
+      ? null
+      : jackknife(
+          whole.total,
+          partial.map((one) => one.total),
+        );
+  return { whole, steps, total };
+}
+
+/** A look-up table over all packs, as a backup writes it at its end. */
+function segmentBytes(objects: number, storedBytes: number): number {
+  const packs = Math.ceil(storedBytes / PACK_BYTES_TARGET) + 2;
+  const perPack = Math.max(1, Math.ceil(objects / packs));
+  const shape = new SegmentShape(widthOf(packs - 1), widthOf(perPack - 1), Math.ceil(objects));
+  return shape.entries * shape.entryBytes + filterBytes(shape.entries);
+}
+
+function blockRatio({ blockBytes, rawBytes }: PackTotals): number {
+  return rawBytes === 0 ? 1 : blockBytes / rawBytes;
+}
+
+/** 0 where there is nothing to go by. */
+function ratio(a: number, b: number): number {
+  return b === 0 ? 0 : a / b;
+}
