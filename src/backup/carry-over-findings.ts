@@ -10,10 +10,12 @@ import type { FindingSink } from "./finding-sink.ts";
 /** Said when a file or directory is read; silent while it is taken over. */
 const ABOUT_FILES: ReadonlySet<FindingCode> = new Set(["attributes-not-kept", "special-file"]);
 
+/** @param isThere - whether there still is such a file (a special one, for `special-file`). */
 export async function carryOverFindings(
   parent: ManifestRoot | undefined,
   source: PageSource,
   unchangedMailboxes: ReadonlySet<ByteString>,
+  isThere: (code: FindingCode, path: ByteString) => boolean,
   findings: FindingSink,
 ): Promise<void> {
   if (parent === undefined) return;
@@ -22,7 +24,8 @@ export async function carryOverFindings(
     source,
     findingPages,
   )) {
-    const stillHolds = mailbox === undefined ? ABOUT_FILES.has(code) : unchangedMailboxes.has(mailbox);
+    const stillHolds =
+      mailbox === undefined ? ABOUT_FILES.has(code) && isThere(code, path) : unchangedMailboxes.has(mailbox);
     if (!stillHolds || FROM_THE_LIST.has(code)) continue;
     findings.add(code, severity, path, message, {
       ...(mailbox === undefined ? {} : { mailbox }),

@@ -5,12 +5,13 @@
  */
 
 import { hostname } from "node:os";
-import { fromText } from "../base/byte-string.ts";
+import { type ByteString, fromText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
+import { isCyrvaultError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { newBackupId } from "../manifest/backup-id.ts";
 import { storeContent } from "../manifest/content.ts";
-import type { Finding } from "../manifest/finding.ts";
+import type { Finding, FindingCode } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
@@ -18,6 +19,7 @@ import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
+import { lstatSource } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
 import { type BoundServer, bindServer } from "./bind-server.ts";
@@ -135,6 +137,7 @@ class BackupRun {
         parents.backup,
         this.#context.repository.objects,
         processed.unchangedNames,
+        (code, path) => this.#isThere(code, path),
         this.#findings,
       );
       const findings = await this.#findings.finish(
@@ -160,6 +163,16 @@ class BackupRun {
   #openList(): MailboxList | undefined {
     const path = this.#given.server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
     return openMailboxList(this.#given.view, path, this.#given.server.configPath, this.#findings);
+  }
+
+  #isThere(code: FindingCode, path: ByteString): boolean {
+    try {
+      const found = lstatSource(this.#given.view.locate(path));
+      return code === "special-file" ? found?.type === "special" : found?.type === "file";
+    } catch (error) {
+      if (!isCyrvaultError(error, "IO")) throw error;
+      return true;
+    }
   }
 
   async #survey(): Promise<Surveyed> {

@@ -463,6 +463,8 @@ describe("odd files of the server", () => {
       expect((await site.files(result)).has("/var/lib/cyrus/user/odd")).toBe(false);
     }
     await new Promise((resolve) => listener.close(resolve));
+    rmSync(path, { force: true });
+    expect((await site.backUp()).findings).toEqual([]);
   });
 
   test("a name that is not UTF-8 comes back byte for byte", async () => {

@@ -365,6 +365,53 @@ describe("an interrupted backup", () => {
       expect((await site.messages(next, `user.u${String(box).padStart(2, "0")}`)).size).toBe(4);
   });
 
+  test("in the middle of a mailbox that the parent has whole costs the new messages only", async () => {
+    using site = await Site.make();
+    const anna = site.server.add(
+      "user.anna",
+      Array.from({ length: 200 }, (_, i) => `m${i}`),
+    );
+    await site.backUp();
+    site.server.append(anna, "new");
+    let asked = 0;
+    const stop = { throwIfAborted: () => assertLess(++asked, 130) } as unknown as AbortSignal;
+    await expect(site.backUp({ checkpointMs: 0 }, { signal: stop })).rejects.toThrow("stopped");
+    expect((await site.repository.readCheckpoints()).length).toBe(1);
+    await site.reopen();
+    const next = await site.backUp();
+    expect(next.messages).toMatchObject({ total: 201, read: 1 });
+  });
+
+  test("in the middle of its first mailbox goes on from the last checkpoint", async () => {
+    using site = await Site.make();
+    const texts = Array.from({ length: 300 }, (_, i) => `m${i}`);
+    site.server.add("user.anna", texts);
+    let asked = 0;
+    const stop = { throwIfAborted: () => assertLess(++asked, 200) } as unknown as AbortSignal;
+    await expect(site.backUp({ checkpointMs: 0 }, { signal: stop })).rejects.toThrow("stopped");
+    await site.reopen();
+    const next = await site.backUp();
+    expect(next.messages.total).toBe(300);
+    // Some twenty of the questions were asked while the server was looked over.
+    expect(next.messages.read).toBeLessThan(130);
+    const messages = await site.messages(next, "user.anna");
+    expect([...messages.values()].map(({ text }) => text)).toEqual(
+      texts.map((text) => mail(text).toString("latin1")),
+    );
+  });
+
+  test("two mailboxes at a time make one checkpoint at a time", async () => {
+    using site = await Site.make();
+    for (const name of ["user.anna", "user.bob", "user.carla"])
+      site.server.add(
+        name,
+        Array.from({ length: 150 }, (_, i) => `${name} ${i}`),
+      );
+    const result = await site.backUp({ checkpointMs: 0 });
+    expect(result).toMatchObject({ messages: { total: 450, read: 450 }, findings: [] });
+    expect(await site.repository.readCheckpoints()).toEqual([]);
+  });
+
   test("without a checkpoint leaves no backup, and the next one is whole", async () => {
     using site = await twoMailboxes();
     await expect(site.backUp({}, { signal: AbortSignal.abort(new Error("stopped")) })).rejects.toThrow(
@@ -400,6 +447,10 @@ describe("a symbolic link below a root", () => {
     });
   });
 });
+
+function assertLess(asked: number, limit: number): void {
+  if (asked > limit) throw new Error("stopped");
+}
 
 /** @param onMailbox - called with the number of mailboxes that are done. */
 function progressThat(onMailbox: (done: number) => void): Progress {
