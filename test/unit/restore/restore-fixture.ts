@@ -1,6 +1,6 @@
 /** What the tests of restores share: a small server, its backup in memory, and restores of it. */
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import type { BackupOptions, BackupResult } from "../../../src/backup/options.ts";
@@ -109,6 +109,22 @@ export async function restoreTo(
 }
 
 export const isRoot = process.getuid?.() === 0;
+
+const NOBODY = 65534;
+
+/** @param directory - becomes that user's. */
+export async function asOrdinaryUser<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  if (!isRoot) return await work();
+  chownSync(directory, NOBODY, NOBODY);
+  process.setegid?.(NOBODY);
+  process.seteuid?.(NOBODY);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
 
 const STORE = new URL("../../fixtures/cyrus/3.6.1/store.tar.gz", import.meta.url).pathname;
 
