@@ -5,7 +5,7 @@ import type { ManifestRoot } from "../manifest/model.ts";
 import { visitNeeded } from "../manifest/needed-objects.ts";
 import { ObjectMarks } from "../manifest/object-marks.ts";
 import { decodeRoot } from "../manifest/root.ts";
-import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX } from "../store/backup-files.ts";
+import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, readCheckpoint } from "../store/backup-files.ts";
 import type { ObjectId, ObjectKind } from "../store/object.ts";
 import type { Repository } from "../store/repository.ts";
 import type { CheckErrors } from "./check-errors.ts";
@@ -18,10 +18,13 @@ export interface BackupCheckContext {
   readonly onBackup: () => void;
 }
 
-const CHECKPOINT_BYTES_MAX = 64 * 1024 * 1024;
+export interface CheckedBackups {
+  readonly count: number;
+  /** Packs that they need: hex. */
+  readonly packs: readonly string[];
+}
 
-/** @returns how many backups there are. */
-export async function checkBackups(context: BackupCheckContext): Promise<number> {
+export async function checkBackups(context: BackupCheckContext): Promise<CheckedBackups> {
   const { repository, errors, onBackup } = context;
   const walker = new BackupWalker(context);
   const backups = await repository.listBackups();
@@ -35,16 +38,17 @@ export async function checkBackups(context: BackupCheckContext): Promise<number>
     if (root !== undefined) await walker.walk(root);
     onBackup();
   }
+  // Packs of runs under way may be in no segment yet: those that only a checkpoint needs are not among these.
+  const packs = [...walker.packs];
   for await (const { name } of repository.backend.list(CHECKPOINTS_PREFIX)) {
+    const run = name.slice(CHECKPOINTS_PREFIX.length);
     const root = await errors.guard(name, async () => {
-      const sealed = await repository.backend.read(name, CHECKPOINT_BYTES_MAX);
-      return sealed === undefined
-        ? undefined
-        : decodeRoot(repository.sealer.openNamed("checkpoint", name, sealed));
+      const checkpoint = await readCheckpoint(repository.backend, repository.sealer, run);
+      return checkpoint === undefined ? undefined : decodeRoot(checkpoint.bytes);
     });
     if (root !== undefined) await walker.walk(root);
   }
-  return backups.length;
+  return { count: backups.length, packs };
 }
 
 class BackupWalker {
@@ -53,6 +57,11 @@ class BackupWalker {
 
   constructor(context: BackupCheckContext) {
     this.#context = context;
+  }
+
+  /** Hex; those of which something was needed so far. */
+  get packs(): Iterable<string> {
+    return this.#marks.packs;
   }
 
   async walk(root: ManifestRoot): Promise<void> {

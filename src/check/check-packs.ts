@@ -3,7 +3,7 @@
 import { Cache } from "../store/cache.ts";
 import type { PackDirectory } from "../store/pack-directory.ts";
 import { openPack } from "../store/pack-reader.ts";
-import { PACKS_PREFIX, type PackId, packName, parsePackName } from "../store/pack-types.ts";
+import { asPackId, PACKS_PREFIX, type PackId, packName, parsePackName } from "../store/pack-types.ts";
 import type { Repository } from "../store/repository.ts";
 import { Segment } from "../store/segment.ts";
 import { PREFIX_BYTES, parseSegmentName, SEGMENTS_PREFIX } from "../store/segment-format.ts";
@@ -70,6 +70,35 @@ export async function checkSegments(
       const segment = await Segment.open(repository.backend, repository.sealer, id, pages);
       if (segment !== undefined) await checkSegment(context, segment, packs);
     });
+  }
+}
+
+/**
+ * A commit leaves no pack that its backup needs without a segment: where there is none, a segment has been lost. Readers
+ * do without, but must read the directories of all such packs.
+ * @param needed - hex.
+ */
+export async function checkCoverage(
+  { repository, errors, signal }: PackCheckContext,
+  needed: readonly string[],
+): Promise<void> {
+  const { backend, sealer } = repository;
+  const missing = new Set(needed.map((hex) => packName(asPackId(Buffer.from(hex, "hex")))));
+  for await (const { name } of backend.list(SEGMENTS_PREFIX)) {
+    signal?.throwIfAborted();
+    const id = parseSegmentName(name);
+    if (id === undefined) continue;
+    const pages = new Cache<string, Buffer>(0, (page) => page.length);
+    const segment = await errors.guard(name, () => Segment.open(backend, sealer, id, pages));
+    for (const { packId } of segment?.packs ?? []) missing.delete(packName(packId));
+  }
+  for (const name of missing) {
+    if ((await backend.size(name)) === undefined) continue;
+    errors.add(
+      "REPOSITORY_DAMAGED",
+      name,
+      `no segment covers ${name}, which backups need: \`cyrvault rebuild-index\` makes one`,
+    );
   }
 }
 

@@ -1,11 +1,13 @@
 /**
  * Whether a repository is consistent: packs and segments open and agree → every object that a backup needs is
- * there → the records of runs and deletion can be read → on request, every byte again.
+ * there, in a pack that a segment covers → key files and the records of runs and deletion can be read → on request,
+ * every byte again.
  */
 import { randomInt } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { Progress } from "../base/progress.ts";
 import { GC_PREFIX, readGcState } from "../store/gc-record.ts";
+import { KEY_FILE_BYTES_MAX, KEYS_PREFIX, verifyKeyFile } from "../store/keys.ts";
 import type { AssembleMessage } from "../store/object.ts";
 import type { PackId } from "../store/pack-types.ts";
 import type { Repository } from "../store/repository.ts";
@@ -13,7 +15,7 @@ import { RUNS_PREFIX, readRun } from "../store/run-record.ts";
 import { checkBackups } from "./check-backups.ts";
 import { checkData } from "./check-data.ts";
 import { type CheckError, CheckErrors } from "./check-errors.ts";
-import { type CheckedPack, checkPacks, checkSegments } from "./check-packs.ts";
+import { type CheckedPack, checkCoverage, checkPacks, checkSegments } from "./check-packs.ts";
 
 /** Findings that somebody has accepted: docs/formats/repository.md. */
 const ACCEPTED_PREFIX = "accepted/";
@@ -60,6 +62,8 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   progress.beginPhase("backups", clock.monotonicMs());
   const backupContext = { repository, errors, signal, onObject: () => count(1), onBackup: () => undefined };
   const backups = await checkBackups(backupContext);
+  await checkCoverage(packContext, backups.packs);
+  await checkKeys(repository, errors);
   await checkRecords(repository, errors);
 
   const chosen = choose([...packs.values()], options.readDataPercent);
@@ -76,10 +80,20 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
     errorsTotal: errors.total,
     packs: packs.size,
     objects,
-    backups,
+    backups: backups.count,
     bytesRead,
     seconds: (clock.monotonicMs() - began) / 1000,
   };
+}
+
+/** The repository was opened with one of them; a damaged one would be missed on the day it is needed. */
+async function checkKeys({ backend }: Repository, errors: CheckErrors): Promise<void> {
+  for await (const { name } of backend.list(KEYS_PREFIX)) {
+    await errors.guard(name, async () => {
+      const bytes = await backend.read(name, KEY_FILE_BYTES_MAX);
+      if (bytes !== undefined) verifyKeyFile({ name, bytes });
+    });
+  }
 }
 
 async function checkRecords(repository: Repository, errors: CheckErrors): Promise<void> {

@@ -3,6 +3,11 @@
 export class ObjectMarks {
   readonly #bits = new Map<string, Uint8Array>();
 
+  /** Hex; those of which something is marked. */
+  get packs(): IterableIterator<string> {
+    return this.#bits.keys();
+  }
+
   /** @param pack - hex. @returns false: it was marked already. */
   mark(pack: string, ordinal: number): boolean {
     const index = ordinal >>> 3;

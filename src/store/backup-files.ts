@@ -97,17 +97,27 @@ export async function readCheckpoints(backend: Backend, sealer: Sealer): Promise
   }
   const checkpoints: Checkpoint[] = [];
   for (const run of runs.sort()) {
-    const name = checkpointName(run);
-    const sealed = await backend.read(name, ROOT_BYTES_MAX);
-    if (sealed === undefined) continue;
     try {
-      const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed), name);
-      const server = reader.text();
-      const bytes = reader.raw(reader.remaining);
-      checkpoints.push({ run, server, bytes, record: await readRun(backend, sealer, run) });
+      const checkpoint = await readCheckpoint(backend, sealer, run);
+      if (checkpoint === undefined) continue;
+      checkpoints.push({ ...checkpoint, record: await readRun(backend, sealer, run) });
     } catch (error) {
       if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
     }
   }
   return checkpoints;
+}
+
+/** @returns undefined: that run has no checkpoint. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
+export async function readCheckpoint(
+  backend: Backend,
+  sealer: Sealer,
+  run: string,
+): Promise<Omit<Checkpoint, "record"> | undefined> {
+  const name = checkpointName(run);
+  const sealed = await backend.read(name, ROOT_BYTES_MAX);
+  if (sealed === undefined) return undefined;
+  const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed), name);
+  const server = reader.text();
+  return { run, server, bytes: reader.raw(reader.remaining) };
 }

@@ -6,8 +6,10 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
 import { EntrySum } from "../../../src/check/entry-sum.ts";
 import { type CheckResult, runCheck } from "../../../src/check/run.ts";
+import { newKeySet } from "../../../src/store/key-set.ts";
+import { makeKeyFile } from "../../../src/store/keys.ts";
 import { storeBackup } from "../inspect/tiny-backup.ts";
-import { assemble, names, newPlain, openPlain } from "../store/repository-fixture.ts";
+import { assemble, CHEAP, names, newPlain, openPlain } from "../store/repository-fixture.ts";
 
 const MAILBOXES = [
   {
@@ -104,6 +106,60 @@ describe("check", () => {
       }
     }
     expect((await check(backend, 100)).errors).toEqual([]);
+  });
+
+  test("a segment that is lost or cut short is noticed without reading data", async () => {
+    const backend = await repositoryOnDisk();
+    const segments = await names(backend, "segments/");
+    expect(segments.length).toBeGreaterThan(0);
+    for (const name of segments) {
+      const bytes = (await backend.read(name, 1 << 30)) as Buffer;
+      await backend.remove(name);
+      const { errors } = await check(backend);
+      expect(errors.map(({ message }) => message).join("\n")).toContain("no segment covers");
+      for (const length of [0, 1, bytes.length >> 1, bytes.length - 1]) {
+        await backend.create(name, bytes.subarray(0, length));
+        expect((await check(backend)).errors.map(({ path }) => path)).toContain(name);
+        await backend.remove(name);
+      }
+      await backend.create(name, bytes);
+    }
+    expect((await check(backend)).errors).toEqual([]);
+  });
+
+  test("a pack or backup that is cut short anywhere is noticed without reading data", async () => {
+    const backend = await repositoryOnDisk();
+    for (const name of [...(await names(backend, "packs/")), ...(await names(backend, "backups/"))]) {
+      const bytes = (await backend.read(name, 1 << 30)) as Buffer;
+      for (const length of [0, 1, 100, bytes.length >> 1, bytes.length - 1]) {
+        await backend.replace(name, bytes.subarray(0, length));
+        expect((await check(backend)).errors, `${name} cut at ${length}`).not.toEqual([]);
+      }
+      await backend.replace(name, bytes);
+    }
+    expect((await check(backend)).errors).toEqual([]);
+  });
+
+  test("what a checkpoint needs is looked at too, and needs no segment", async () => {
+    const backend = await repositoryOnDisk();
+    const repository = await openPlain(backend);
+    const run = await repository.startRun({ server: "third", host: "here" });
+    const id = (await names(backend, "backups/"))[0]?.slice("backups/".length) as string;
+    await run.checkpoint(await repository.readBackup(id));
+    expect((await check(backend)).errors).toEqual([]);
+    const name = (await names(backend, "checkpoints/"))[0] as string;
+    await flip(backend, name, ((await backend.size(name)) as number) - 20);
+    expect((await check(backend)).errors.map(({ path }) => path)).toEqual([name]);
+    await run.abort();
+  });
+
+  test("a damaged key file is named even if another one opens the repository", async () => {
+    const backend = await repositoryOnDisk();
+    const keyFile = await makeKeyFile(newKeySet(), "one more", { createdMs: 0, cost: CHEAP });
+    await backend.create(keyFile.name, keyFile.bytes);
+    expect((await check(backend)).errors).toEqual([]);
+    await flip(backend, keyFile.name, 40);
+    expect((await check(backend)).errors.map(({ path }) => path)).toEqual([keyFile.name]);
   });
 
   test("records of runs that cannot be read are named", async () => {
