@@ -369,31 +369,31 @@ describe("an interrupted backup", () => {
     using site = await Site.make();
     const anna = site.server.add(
       "user.anna",
-      Array.from({ length: 200 }, (_, i) => `m${i}`),
+      Array.from({ length: 100 }, (_, i) => `m${i}`),
     );
     await site.backUp();
     site.server.append(anna, "new");
     let asked = 0;
-    const stop = { throwIfAborted: () => assertLess(++asked, 130) } as unknown as AbortSignal;
+    const stop = { throwIfAborted: () => assertLess(++asked, 80) } as unknown as AbortSignal;
     await expect(site.backUp({ checkpointMs: 0 }, { signal: stop })).rejects.toThrow("stopped");
     expect((await site.repository.readCheckpoints()).length).toBe(1);
     await site.reopen();
     const next = await site.backUp();
-    expect(next.messages).toMatchObject({ total: 201, read: 1 });
+    expect(next.messages).toMatchObject({ total: 101, read: 1 });
   });
 
   test("in the middle of its first mailbox goes on from the last checkpoint", async () => {
     using site = await Site.make();
-    const texts = Array.from({ length: 300 }, (_, i) => `m${i}`);
+    const texts = Array.from({ length: 150 }, (_, i) => `m${i}`);
     site.server.add("user.anna", texts);
     let asked = 0;
-    const stop = { throwIfAborted: () => assertLess(++asked, 200) } as unknown as AbortSignal;
+    const stop = { throwIfAborted: () => assertLess(++asked, 100) } as unknown as AbortSignal;
     await expect(site.backUp({ checkpointMs: 0 }, { signal: stop })).rejects.toThrow("stopped");
     await site.reopen();
     const next = await site.backUp();
-    expect(next.messages.total).toBe(300);
+    expect(next.messages.total).toBe(150);
     // Some twenty of the questions were asked while the server was looked over.
-    expect(next.messages.read).toBeLessThan(130);
+    expect(next.messages.read).toBeLessThan(80);
     const messages = await site.messages(next, "user.anna");
     expect([...messages.values()].map(({ text }) => text)).toEqual(
       texts.map((text) => mail(text).toString("latin1")),

@@ -7,7 +7,7 @@ import { advanceServer } from "../../../src/sample/advance.ts";
 import { generateServer } from "../../../src/sample/generate.ts";
 import { Site } from "./site.ts";
 
-const SMALL = { users: 4, foldersPerUser: 4, messages: 160, documentScale: 0.05, textScale: 0.5 } as const;
+const SMALL = { users: 4, foldersPerUser: 3, messages: 90, documentScale: 0.05, textScale: 0.5 } as const;
 
 /** Every message of the backup equals its file, and every message file is in the backup. */
 async function compare(site: Site, result: { backup: string }, root: string): Promise<number> {
