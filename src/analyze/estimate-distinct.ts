@@ -11,19 +11,20 @@
 /** Met so often: then others like it are hardly missing. */
 export const SIGHTINGS_MAX = 24;
 
-const ROUNDS = 400;
+/** More would follow chance in the sample rather than what is behind it. */
+const ROUNDS = 300;
 
 /**
  * @param met - [j]: how many things (or bytes of them) were met j times, j from 1; the last one: that often or more.
  * @param share - above 0, at most 1.
  */
 export function estimateDistinct(met: Float64Array, share: number): number {
-  let seen = 0;
-  for (let j = 1; j <= SIGHTINGS_MAX; j++) seen += met[j] ?? 0;
+  const seen = countSeen(met);
   if (share >= 1 || seen === 0) return seen;
   const multiplicities = gridOf(share);
   const likelihoods = multiplicities.map((k) => likelihoodsOf(k, share));
-  const fitted = multiplicities.map(() => seen / multiplicities.length);
+  // Begins at "most occur once": where the sample cannot tell, repetition is not taken for granted.
+  const fitted = multiplicities.map((k) => seen / (share * k * k));
   const ratios = new Float64Array(SIGHTINGS_MAX);
   for (let round = 0; round < ROUNDS; round++) {
     for (let j = 1; j < SIGHTINGS_MAX; j++) {
@@ -44,6 +45,13 @@ export function estimateDistinct(met: Float64Array, share: number): number {
     }
   }
   return fitted.reduce((sum, count, i) => sum + count * (likelihoods[i]?.[0] as number), seen);
+}
+
+/** How many there are at least; divided by the share, how many they are at most, chance aside. */
+export function countSeen(met: Float64Array): number {
+  let seen = 0;
+  for (let j = 1; j <= SIGHTINGS_MAX; j++) seen += met[j] ?? 0;
+  return seen;
 }
 
 /** 1, 2, 3, 4, then about a fifth more each time, until being met less than `SIGHTINGS_MAX` times would be odd. */

@@ -5,11 +5,11 @@
  */
 import { PACK_BYTES_TARGET } from "../store/pack-types.ts";
 import { filterBytes, SegmentShape, widthOf } from "../store/segment-format.ts";
-import type { Step, StepName } from "./options.ts";
+import type { Step } from "./options.ts";
 import { STEPS } from "./options.ts";
 import type { PackTotals } from "./pack-meter.ts";
-import type { Amount, PartCensus } from "./part-census.ts";
-import { GROUPS, jackknife } from "./sampling.ts";
+import { type Amount, type Bound, PART_KINDS, type PartCensus, type PartKind } from "./part-census.ts";
+import { GROUPS, type Interval, jackknife } from "./sampling.ts";
 import type { Tally } from "./tally.ts";
 
 export interface Estimate {
@@ -27,7 +27,7 @@ export interface Estimate {
 }
 
 /** @param records - the packs of the manifest. @param without - a group of the sample to leave out; −1: none. */
-export function estimate(tally: Tally, records: PackTotals, without = -1): Estimate {
+export function estimate(tally: Tally, records: PackTotals, bound: Bound = "likely", without = -1): Estimate {
   const { indexed } = tally;
   const sampled = tally.share < 1;
   const share = without < 0 ? tally.share : (tally.share * (GROUPS - 1)) / GROUPS;
@@ -40,11 +40,10 @@ export function estimate(tally: Tally, records: PackTotals, without = -1): Estim
   const messages = sampled ? indexed.messages : tally.files.total();
   const ofFiles = ratio(bytes, fileBytes);
   const ofMessages = ratio(differentMessages.bytes, messagesRead.bytes);
-  const different = (census: PartCensus): Amount => {
-    const { count, bytes: size } = census.different(without);
-    return sampled
-      ? { count: count * ofMessages * share, bytes: size * ofMessages * share }
-      : { count, bytes: size };
+  const different = (census: PartCensus, kind?: PartKind): Amount => {
+    const { count, bytes: size } = census.different(bound, without, kind);
+    const scale = sampled && bound !== "least" ? ofMessages * share : 1;
+    return { count: count * scale, bytes: size * scale };
   };
   const linked = {
     count: tally.linkedFiles.total(without) * ofFiles,
@@ -52,10 +51,18 @@ export function estimate(tally: Tally, records: PackTotals, without = -1): Estim
   };
   const met = tally.attachments.met(without);
   const own = tally.ownStored.total(without) * ofMessages;
-  const chunks = different(tally.chunks);
   const texts = tally.texts.totals;
-  const parts = tally.parts.totals;
-  const compressed = own * blockRatio(texts) + chunks.bytes * blockRatio(parts);
+  const kinds = sampled ? PART_KINDS : [undefined];
+  const chunks = { count: 0, bytes: 0, stored: 0, frames: 0 };
+  for (const kind of kinds) {
+    const { count, bytes: size } = different(tally.chunks, kind);
+    const packs = tally.parts[kind ?? "attachment"].totals;
+    chunks.count += count;
+    chunks.bytes += size;
+    chunks.stored += size * blockRatio(packs);
+    chunks.frames += count * ratio(packs.frameBytes, packs.objects);
+  }
+  const compressed = own * blockRatio(texts) + chunks.stored;
 
   const siteScale = sampled ? ratio(tally.siteBytes, tally.siteBytesRead) : 1;
   const mailboxScale = sampled ? ratio(indexed.messages, tally.recordedFiles.total(without)) : 1;
@@ -68,7 +75,7 @@ export function estimate(tally: Tally, records: PackTotals, without = -1): Estim
   const recordBytes = recordRaw * blockRatio(records);
   const frames =
     differentMessages.count * ratio(texts.frameBytes, texts.objects) +
-    chunks.count * ratio(parts.frameBytes, parts.objects) +
+    chunks.frames +
     recordObjects * ratio(records.frameBytes, records.objects);
   const stored = compressed + recordBytes + frames;
   const bookkeeping = frames + segmentBytes(differentMessages.count + chunks.count + recordObjects, stored);
@@ -98,32 +105,30 @@ export function estimate(tally: Tally, records: PackTotals, without = -1): Estim
 export function estimateWithIntervals(
   tally: Tally,
   records: PackTotals,
-): { readonly whole: Estimate; readonly steps: Step[]; readonly total: Step["interval"] } {
+): { readonly whole: Estimate; readonly steps: Step[]; readonly total: Interval | null } {
   const whole = estimate(tally, records);
-  const partial =
-    tally.share < 1
-      ? Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, group))
-      : undefined;
-  const steps = STEPS.map((step: StepName, position): Step => {
+  const interval = tally.share < 1 ? intervalsOf(whole, tally, records) : () => null;
+  const steps = STEPS.map((step, position): Step => {
     const bytes = whole.left[position] as number;
     const before = position === 0 ? bytes : (whole.left[position - 1] as number);
-    const interval =
-      partial === undefined
-        ? null
-        : jackknife(
-            bytes,
-            partial.map(({ left }) => left[position] as number),
-          );
-    return { step, bytes, saved: before - bytes, interval };
+    return { step, bytes, saved: before - bytes, interval: interval(({ left }) => left[position] as number) };
   });
-  const total =
-    partial === undefined
-      ? null
-      : jackknife(
-          whole.total,
-          partial.map((one) => one.total),
-        );
-  return { whole, steps, total };
+  return { whole, steps, total: interval(({ total }) => total) };
+}
+
+/** By the groups of the sample, within what is certain. */
+function intervalsOf(
+  whole: Estimate,
+  tally: Tally,
+  records: PackTotals,
+): (value: (of: Estimate) => number) => Interval {
+  const partial = Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, "likely", group));
+  const least = estimate(tally, records, "least");
+  const most = estimate(tally, records, "most");
+  return (value) => {
+    const { low, high } = jackknife(value(whole), partial.map(value));
+    return { low: Math.max(low, value(least)), high: Math.min(high, value(most)) };
+  };
 }
 
 /** A look-up table over all packs, as a backup writes it at its end. */

@@ -47,8 +47,8 @@ export class LargestAttachments {
   /** A message read for the first time. @param mailbox - a number, of the mailbox that it lies in. */
   first(message: Buffer, bodies: readonly MeasuredBody[], mailbox: number): void {
     const held = new Set<Followed>();
-    for (const { isAttachment, bytes, hash, header } of bodies) {
-      if (!isAttachment || bytes < this.#bytesMin) continue;
+    for (const { kind, bytes, hash, header } of bodies) {
+      if (kind !== "attachment" || bytes < this.#bytesMin) continue;
       const key = keyOf(hash);
       let followed = this.#followed.get(key);
       if (followed === undefined) {

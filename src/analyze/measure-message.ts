@@ -4,12 +4,13 @@ import { type ByteSource, viewsOf } from "../chunker/byte-source.ts";
 import { type MessageVisitor, walkMessage } from "../chunker/mime-walk.ts";
 import { PieceBuilder } from "../chunker/piece-builder.ts";
 import { DEFAULT_SPLIT_PARAMETERS } from "../chunker/split-parameters.ts";
+import type { PartKind } from "./part-census.ts";
 import { PART_HEADER_BYTES_MAX, type PartHeader, readPartHeader } from "./part-header.ts";
 
 /** A body that becomes parts: an attachment, or a long text. */
 export interface MeasuredBody {
   readonly header: PartHeader;
-  readonly isAttachment: boolean;
+  readonly kind: PartKind;
   /** As it stands in the message. */
   readonly encodedBytes: number;
   readonly encodedHash: Buffer;
@@ -30,12 +31,12 @@ export interface MeasuredMessage {
 
 /**
  * @param copy - views of the source don't last.
- * @param onPart - a part's bytes and its SHA-256; they hold during the call only.
+ * @param onPart - a part's bytes, its SHA-256, and what it is of; the bytes hold during the call only.
  */
 export function measureMessage(
   source: ByteSource,
   copy: boolean,
-  onPart: (bytes: Uint8Array, hash: Buffer) => void,
+  onPart: (bytes: Uint8Array, hash: Buffer, kind: PartKind) => void,
 ): MeasuredMessage {
   const meter = new MessageMeter(source, copy, onPart);
   walkMessage(source, meter);
@@ -49,13 +50,19 @@ class MessageMeter implements MessageVisitor {
   readonly #bodies: MeasuredBody[] = [];
   #headerFrom = 0;
   #headerTo = 0;
+  /** Read once for each body that gets as far as a part. */
+  #partHeader: PartHeader | undefined;
 
-  constructor(source: ByteSource, copy: boolean, onPart: (bytes: Uint8Array, hash: Buffer) => void) {
+  constructor(
+    source: ByteSource,
+    copy: boolean,
+    onPart: (bytes: Uint8Array, hash: Buffer, kind: PartKind) => void,
+  ) {
     this.#source = source;
     this.#builder = new PieceBuilder(source, DEFAULT_SPLIT_PARAMETERS, copy, (bytes) => {
       const hash = createHash("sha256").update(bytes).digest();
       this.#parts.push({ hash, bytes: bytes.length });
-      onPart(bytes, hash);
+      onPart(bytes, hash, this.#kind);
     });
   }
 
@@ -74,12 +81,12 @@ class MessageMeter implements MessageVisitor {
     this.#builder.body(from, to, base64);
     if (this.#parts.length === first) return;
     const parts = this.#parts.slice(first);
-    const header = readPartHeader(this.#headerText());
+    const header = this.#header;
     const encoded = createHash("sha1");
     for (const { bytes } of viewsOf(this.#source, from, to)) encoded.update(bytes);
     this.#bodies.push({
       header,
-      isAttachment: header.isAttachment,
+      kind: this.#kind,
       encodedBytes: to - from,
       encodedHash: encoded.digest(),
       bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
@@ -95,11 +102,19 @@ class MessageMeter implements MessageVisitor {
   #headerAt(from: number, to: number): void {
     this.#headerFrom = from;
     this.#headerTo = to;
+    this.#partHeader = undefined;
   }
 
-  #headerText(): string {
+  get #kind(): PartKind {
+    return this.#header.isAttachment ? "attachment" : "text";
+  }
+
+  get #header(): PartHeader {
     const length = Math.min(this.#headerTo - this.#headerFrom, PART_HEADER_BYTES_MAX);
-    return this.#source.view(this.#headerFrom, length).toString("latin1", 0, length);
+    this.#partHeader ??= readPartHeader(
+      this.#source.view(this.#headerFrom, length).toString("latin1", 0, length),
+    );
+    return this.#partHeader;
   }
 }
 

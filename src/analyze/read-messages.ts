@@ -117,9 +117,9 @@ export class MessageReader {
   #measure(source: ByteSource, inMemory: boolean, group: number): MeasuredMessage {
     const { chunks, parts } = this.#tally;
     const met = new Set<string>();
-    return measureMessage(source, !inMemory, (bytes, hash) => {
-      if (!isFirst(met, hash) || !chunks.add(hash, bytes.length, group)) return;
-      parts.add({ kind: "data", id: asObjectId(hash), head: bytes, tail: NOTHING, references: [] });
+    return measureMessage(source, !inMemory, (bytes, hash, kind) => {
+      if (!isFirst(met, hash) || !chunks.add(hash, bytes.length, group, kind)) return;
+      parts[kind].add({ kind: "data", id: asObjectId(hash), head: bytes, tail: NOTHING, references: [] });
     });
   }
 
@@ -134,10 +134,10 @@ export class MessageReader {
     for (const body of bodies) {
       ownEncoded -= body.encodedBytes;
       if (isFirst(encoded, body.encodedHash))
-        tally.encodedBodies.add(body.encodedHash, body.encodedBytes, group);
+        tally.encodedBodies.add(body.encodedHash, body.encodedBytes, group, body.kind);
       if (!isFirst(decoded, body.hash)) continue;
-      tally.decodedBodies.add(body.hash, body.bytes, group);
-      if (body.isAttachment) tally.attachments.add(body.hash, body.bytes, group);
+      tally.decodedBodies.add(body.hash, body.bytes, group, body.kind);
+      if (body.kind === "attachment") tally.attachments.add(body.hash, body.bytes, group, body.kind);
     }
     tally.ownEncoded.add(group, ownEncoded);
   }

@@ -77,7 +77,7 @@ class Analysis {
     await this.#meter.finish();
     this.#tally.siteRecordBytes = this.#meter.totals.rawBytes - recordsBefore;
     this.#tally.texts.finish();
-    this.#tally.parts.finish();
+    for (const packs of Object.values(this.#tally.parts)) packs.finish();
     return this.#result(reader);
   }
 

@@ -1,12 +1,12 @@
 /**
- * How often each part was met in a sample, by group. Open addressing, 26 bytes a slot, 14 MB at most: when it is
+ * How often each part was met in a sample, by group. Open addressing, 26 bytes a slot, 7 MB at most: when it is
  * full, only those whose hash begins with a further zero bit stay, and each of them stands for twice as many.
  */
 import { SIGHTINGS_MAX } from "./estimate-distinct.ts";
 import { GROUPS } from "./sampling.ts";
 
 const SLOTS_FIRST = 1 << 12;
-export const SIGHTING_SLOTS_MAX = 1 << 19;
+export const SIGHTING_SLOTS_MAX = 1 << 18;
 const LOAD = 0.85;
 
 /** [j]: those met j times, the last one: that often or more. */

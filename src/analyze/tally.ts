@@ -1,7 +1,7 @@
 /** Everything that is counted while messages go by. */
 import type { Compression } from "../store/codec.ts";
 import { PackMeter } from "./pack-meter.ts";
-import { PartCensus } from "./part-census.ts";
+import { PartCensus, type PartKind } from "./part-census.ts";
 import { GroupSums } from "./sampling.ts";
 
 /** From the indexes, of all messages. */
@@ -39,7 +39,8 @@ export class Tally {
   readonly attachments: PartCensus;
   readonly chunks: PartCensus;
   readonly texts: PackMeter;
-  readonly parts: PackMeter;
+  /** Both kinds in one where everything is read, as a backup packs them; apart in a sample, which has its own mix. */
+  readonly parts: Readonly<Record<PartKind, PackMeter>>;
   /** Of the mailboxes whose records are measured. */
   readonly recordedFiles = new GroupSums();
   readonly recordBytes = new GroupSums();
@@ -61,6 +62,7 @@ export class Tally {
     this.attachments = new PartCensus(share);
     this.chunks = new PartCensus(share);
     this.texts = new PackMeter("data", compression);
-    this.parts = new PackMeter("data", compression);
+    const attachment = new PackMeter("data", compression);
+    this.parts = { attachment, text: share < 1 ? new PackMeter("data", compression) : attachment };
   }
 }
