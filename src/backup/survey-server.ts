@@ -9,7 +9,7 @@ import { Cursor } from "./cursor.ts";
 import type { Decisions } from "./decisions.ts";
 import { BufferedFindings } from "./finding-sink.ts";
 import { MailboxPlaces } from "./mailbox-places.ts";
-import { RootDiscovered, Survey, type SurveyItem } from "./survey.ts";
+import { RootsDiscovered, Survey, type SurveyItem } from "./survey.ts";
 
 export interface SurveyResult<T> {
   readonly result: T;
@@ -43,8 +43,8 @@ export async function surveyServer<T>(
       const { directories: total, directoriesListed: listed } = survey.counts;
       return { result, roots, places, findings, directories: { total, listed } };
     } catch (error) {
-      if (!(error instanceof RootDiscovered)) throw error;
-      roots = [...roots, error.root];
+      if (!(error instanceof RootsDiscovered)) throw error;
+      roots = [...roots, ...error.roots];
     } finally {
       await parentFiles.close();
     }

@@ -47,12 +47,12 @@ export interface SurveyInput {
   readonly decide: (root: ServerRoot, relative: ByteString) => Keep;
 }
 
-/** A symlink leads to a place outside all roots: it becomes a root of its own, and the walk begins again. */
-export class RootDiscovered extends Error {
-  readonly root: ServerRoot;
-  constructor(root: ServerRoot) {
-    super(`another root: ${toText(root.path)}`);
-    this.root = root;
+/** Symlinks lead to places outside all roots: they become roots of their own, and the walk begins again. */
+export class RootsDiscovered extends Error {
+  readonly roots: readonly ServerRoot[];
+  constructor(roots: readonly ServerRoot[]) {
+    super(`further roots: ${roots.map(({ path }) => toText(path)).join(", ")}`);
+    this.roots = roots;
   }
 }
 
@@ -65,17 +65,20 @@ export class Survey {
   readonly counts: SurveyCounts = { directories: 0, directoriesListed: 0 };
   readonly #input: SurveyInput;
   readonly #rootAt: Map<ByteString, ServerRoot>;
+  readonly #discovered: ServerRoot[] = [];
 
   constructor(input: SurveyInput) {
     this.#input = input;
     this.#rootAt = new Map([...input.roots].reverse().map((root) => [root.path, root]));
   }
 
+  /** @throws {RootsDiscovered} at the end: what came is worth nothing then. */
   async *items(): AsyncGenerator<SurveyItem> {
     const tops = outermostRoots(this.#input.roots).sort((a, b) =>
       pathKey(a.path) < pathKey(b.path) ? -1 : 1,
     );
     for (const root of tops) yield* this.#visit(root, root.path, root.realPath, undefined);
+    if (this.#discovered.length > 0) throw new RootsDiscovered(this.#discovered);
   }
 
   async *#visit(
@@ -230,11 +233,12 @@ export class Survey {
       findings.add("symlink-directory", "note", path, "a symbolic link to nothing, kept as it is");
       return;
     }
-    if (roots.some((known) => isWithin(resolved.serverPath, known.path))) return;
+    const known = [...roots, ...this.#discovered];
+    if (known.some((one) => isWithin(resolved.serverPath, one.path))) return;
     const target = lstatSource(resolved.realPath);
     if (target === undefined || target.type === "special") return;
     view.requireSameDevice(resolved, `the symbolic link ${toText(path)}`);
-    throw new RootDiscovered({
+    this.#discovered.push({
       kind: target.type === "directory" ? root.kind : "file",
       name: root.name,
       path: resolved.serverPath,

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { assert, CyrvaultError } from "../../base/errors.ts";
 import type { FileStat } from "../../base/file-stat.ts";
-import { assembleMessageSync } from "../../chunker/assemble.ts";
+import { assemblesTo } from "../../chunker/assemble.ts";
 import { splitMessage } from "../../chunker/split.ts";
 import { splitLargeMessage } from "../../chunker/split-large.ts";
 import { SourceFile, sameStat } from "../../source/read-file.ts";
@@ -15,6 +15,7 @@ import { idKey, type ObjectId, type StoredObject } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
 import type { BlockLane } from "../../store/pack-types.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
+import { KnownLinks } from "./known-links.ts";
 import type {
   MessageFile,
   MessageOutcome,
@@ -25,21 +26,17 @@ import type {
 } from "./messages.ts";
 
 /** A larger message is read in windows, three times if it is new, and never held. */
-export const LARGE_MESSAGE_BYTES = 16 * 1024 * 1024;
+export const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /**
  * Batches are made by the sizes that the index gives. Where it gives none, or lies, they can be far larger than
  * meant: what goes beyond this is treated like a large message.
  */
-const HELD_BYTES_MAX = 32 * 1024 * 1024;
-/** Files with several links of which we remember what they hold: some 30 MB at most. */
-const LINKS_REMEMBERED = 100_000;
-
-interface KnownLink {
-  readonly id: ObjectId;
-  readonly guid: Buffer;
-  readonly stat: FileStat;
-}
+const HELD_BYTES_MAX = 16 * 1024 * 1024;
+/** Messages of a batch are read into one buffer, used again for the next batch: taking one for each is dear in memory. */
+const BATCH_BUFFER_BYTES = 4.5 * 1024 * 1024;
+/** Files with several links of which we remember what they hold: some 10 MB. */
+const LINKS_REMEMBERED = 32_768;
 
 interface HeldMessage {
   readonly file: MessageFile;
@@ -60,6 +57,7 @@ interface HeldMessage {
 
 interface Batch {
   readonly messages: (HeldMessage | undefined)[];
+  readonly buffer: BatchBuffer;
   partIds: ObjectId[];
 }
 
@@ -68,7 +66,8 @@ export class MessageWorker {
   readonly #hasher: ObjectHasher;
   readonly #batches = new Map<number, Batch>();
   /** One file under many names (a delivery to several people, a copy) is read once. By device and inode. */
-  readonly #links = new Map<string, KnownLink>();
+  readonly #links = new KnownLinks(LINKS_REMEMBERED);
+  readonly #freeBuffers: BatchBuffer[] = [];
   #heldBytes = 0;
   #pack: PackWriter | undefined;
 
@@ -79,12 +78,13 @@ export class MessageWorker {
 
   read(batch: number, files: readonly MessageFile[]): readonly MessageOutcome[] {
     const held: (HeldMessage | undefined)[] = [];
+    const buffer = this.#freeBuffers.pop() ?? new BatchBuffer(BATCH_BUFFER_BYTES);
     const outcomes = files.map((file) => {
-      const { outcome, message } = this.#readOne(file);
+      const { outcome, message } = this.#readOne(file, buffer);
       held.push(message);
       return outcome;
     });
-    this.#batches.set(batch, { messages: held, partIds: [] });
+    this.#batches.set(batch, { messages: held, buffer, partIds: [] });
     return outcomes;
   }
 
@@ -135,6 +135,8 @@ export class MessageWorker {
     }
     assert(missing.size === 0, "a part that was asked for did not come");
     this.#batches.delete(batchNumber);
+    batch.buffer.clear();
+    this.#freeBuffers.push(batch.buffer);
     return { output, partBytes, large };
   }
 
@@ -144,15 +146,15 @@ export class MessageWorker {
     return output;
   }
 
-  #readOne(file: MessageFile): { outcome: MessageOutcome; message?: HeldMessage } {
+  #readOne(file: MessageFile, buffer: BatchBuffer): { outcome: MessageOutcome; message?: HeldMessage } {
     let source: SourceFile | undefined;
     try {
       source = SourceFile.open(file.path);
       if (source === undefined) return { outcome: { state: "absent" } };
       const { stat } = source;
       const link = stat.links > 1 ? `${source.device}:${stat.inode}` : undefined;
-      const known = link === undefined ? undefined : this.#links.get(link);
-      if (known !== undefined && sameStat(known.stat, stat)) {
+      const known = link === undefined ? undefined : this.#links.find(link, stat);
+      if (known !== undefined) {
         return {
           outcome: { state: "read", id: known.id, stat, guidMatches: matches(file, known.guid) },
           message: {
@@ -164,10 +166,10 @@ export class MessageWorker {
           },
         };
       }
-      const read = stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source) : this.#hashLarge(source);
+      const read = stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source, buffer) : this.#hashLarge(source);
       if (read === undefined || !sameStat(source.statAgain(), stat)) return { outcome: { state: "changed" } };
       const { id, guid } = read;
-      if (link !== undefined) this.#remember(link, { id, guid, stat });
+      if (link !== undefined) this.#links.remember(link, stat, { id, guid });
       const isStreamed = read.bytes === undefined || this.#heldBytes + stat.size > HELD_BYTES_MAX;
       const bytes = isStreamed ? undefined : read.bytes;
       this.#heldBytes += bytes?.length ?? 0;
@@ -183,8 +185,8 @@ export class MessageWorker {
     }
   }
 
-  #readWhole(source: SourceFile): ReadMessage | undefined {
-    const bytes = source.read(0, source.stat.size);
+  #readWhole(source: SourceFile, buffer: BatchBuffer): ReadMessage | undefined {
+    const bytes = source.readInto(buffer.take(source.stat.size), 0);
     if (bytes.length !== source.stat.size) return undefined;
     return { id: this.#hasher.id("message", bytes), guid: createHash("sha1").update(bytes).digest(), bytes };
   }
@@ -201,11 +203,6 @@ export class MessageWorker {
       offset += window.length;
     }
     return { id: hash.digest(), guid: sha1.digest(), bytes: undefined };
-  }
-
-  #remember(link: string, known: KnownLink): void {
-    if (this.#links.size >= LINKS_REMEMBERED) this.#links.clear();
-    this.#links.set(link, known);
   }
 
   #split(message: HeldMessage): NonNullable<HeldMessage["split"]> {
@@ -229,8 +226,7 @@ export class MessageWorker {
   #splitHeld(_message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
     const { head, tail, parts } = splitMessage(bytes);
     const plain = parts.map((part) => part.bytes);
-    const again = assembleMessageSync(head, tail, (i) => plain[i] as Uint8Array);
-    if (!equalBytes(again, bytes)) {
+    if (!assemblesTo(head, tail, (i) => plain[i] as Uint8Array, bytes)) {
       throw new TypeError(
         `cyrvault has a bug: a message of ${bytes.length} bytes does not come back from its pieces`,
       );
@@ -300,6 +296,28 @@ export class MessageWorker {
     const batch = this.#batches.get(number);
     assert(batch !== undefined, `no batch ${number}`);
     return batch;
+  }
+}
+
+/** Room for the messages of one batch, handed out from its start. */
+class BatchBuffer {
+  readonly #bytes: Buffer;
+  #used = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** A view, good until `clear`; where there is no room, a buffer of its own. */
+  take(length: number): Buffer {
+    if (this.#used + length > this.#bytes.length) return Buffer.allocUnsafeSlow(length);
+    const from = this.#used;
+    this.#used += length;
+    return this.#bytes.subarray(from, this.#used);
+  }
+
+  clear(): void {
+    this.#used = 0;
   }
 }
 

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Cursor } from "../../../src/backup/cursor.ts";
 import { MailboxPlaces } from "../../../src/backup/mailbox-places.ts";
-import { type Keep, RootDiscovered, Survey, type SurveyItem } from "../../../src/backup/survey.ts";
+import { type Keep, RootsDiscovered, Survey, type SurveyItem } from "../../../src/backup/survey.ts";
 import { type ByteString, fromText, pathKey } from "../../../src/base/byte-string.ts";
 import { filePages } from "../../../src/manifest/file-page.ts";
 import type { FileEntry } from "../../../src/manifest/model.ts";
@@ -239,8 +239,9 @@ describe("a symbolic link", () => {
     symlinkSync("/disk2/carla", dir.in("spool/user/carla"));
     const roots = [root("partition", "/spool")];
     const discovered = await survey({ roots }).catch((error) => error);
-    expect(discovered).toBeInstanceOf(RootDiscovered);
-    expect(discovered.root).toMatchObject({
+    expect(discovered).toBeInstanceOf(RootsDiscovered);
+    expect(discovered.roots).toHaveLength(1);
+    expect(discovered.roots[0]).toMatchObject({
       kind: "partition",
       name: "default",
       path: "/disk2/carla",
@@ -248,12 +249,25 @@ describe("a symbolic link", () => {
       logicalPath: "/spool/user/carla",
       configuredPath: "/spool",
     });
-    const { items, mailboxes } = await survey({ roots: [...roots, discovered.root] });
+    const { items, mailboxes } = await survey({ roots: [...roots, ...discovered.roots] });
     expect(items.find(({ path }) => path === "/spool/user/carla")).toMatchObject({
       type: "symlink",
       target: "/disk2/carla",
     });
     expect(mailboxes).toContain("user/carla true");
+  });
+
+  test("leads to all further roots in one walk, however many there are", async () => {
+    for (const name of ["a", "b", "c"]) {
+      mkdirSync(dir.in(`disk2/${name}`), { recursive: true });
+      symlinkSync(`/disk2/${name}`, dir.in(`spool/user/${name}`));
+    }
+    const discovered = await survey({ roots: [root("partition", "/spool")] }).catch((error) => error);
+    expect(discovered.roots.map(({ path }: { path: string }) => path)).toEqual([
+      "/disk2/a",
+      "/disk2/b",
+      "/disk2/c",
+    ]);
   });
 
   test("to a place in a root is kept and not walked twice", async () => {
