@@ -1,0 +1,103 @@
+import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { spread } from "../../../bench/cases/messages.ts";
+import { cgroupMount } from "../../../bench/measure/cgroup.ts";
+import { commandText } from "../../../bench/measure/command.ts";
+import { contentsOf } from "../../../bench/measure/disk.ts";
+import { parseSmapsRollup } from "../../../bench/measure/memory.ts";
+import { parseChildTimes, run } from "../../../bench/measure/run.ts";
+import { outermost } from "../../../bench/trees/tree.ts";
+
+describe("parseSmapsRollup()", () => {
+  test("adds up what is private and leaves out what is shared", () => {
+    const text = [
+      "00400000-7fff Rollup [rollup]",
+      "Rss:                 300 kB",
+      "Pss:                 250 kB",
+      "Shared_Clean:         40 kB",
+      "Private_Clean:        30 kB",
+      "Private_Dirty:       200 kB",
+      "Anonymous:           190 kB",
+      "Private_Hugetlb:       2 kB",
+    ].join("\n");
+    expect(parseSmapsRollup(text)).toEqual({
+      private: 232 * 1024,
+      anonymous: 190 * 1024,
+      resident: 300 * 1024,
+    });
+  });
+
+  test("makes nothing of the empty file of a process that has ended", () => {
+    expect(parseSmapsRollup("")).toEqual({ private: 0, anonymous: 0, resident: 0 });
+  });
+});
+
+test("the processor time of children is found behind a program name with blanks and brackets", () => {
+  const fields = Array.from({ length: 40 }, (_, index) => String(index + 3));
+  fields[13] = "250";
+  fields[14] = "30";
+  expect(parseChildTimes(`77 (a ) b) ${fields.join(" ")}`)).toEqual({ user: 2.5, system: 0.3 });
+});
+
+test("cgroup version 2 is found among other mounts", () => {
+  expect(
+    cgroupMount("cgroup /sys/fs/cgroup/memory cgroup rw 0 0\nnone /sys/fs/cgroup/unified cgroup2 rw 0 0\n"),
+  ).toBe("/sys/fs/cgroup/unified");
+  expect(cgroupMount("cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n")).toBeUndefined();
+});
+
+describe("commandText()", () => {
+  test("can be given to a shell", async () => {
+    const argv = ["printf", "%s/%s", "it's", "a b $HOME"];
+    const text = commandText({ argv, env: { NAME: "x y" }, cwd: "/tmp" });
+    expect(text).toContain("(cd /tmp && NAME='x y' printf");
+    const { stdout } = await run({ argv: ["sh", "-c", text] });
+    expect(stdout.toString()).toBe("it's/a b $HOME");
+  });
+});
+
+describe("run()", () => {
+  test("gives back the exit code and both outputs", async () => {
+    const { exitCode, stdout, stderr } = await run({ argv: ["sh", "-c", "echo out; echo err >&2; exit 7"] });
+    expect([exitCode, stdout.toString(), stderr]).toEqual([7, "out\n", "err\n"]);
+  });
+
+  test("fails where there is no such program", async () => {
+    await expect(run({ argv: ["/nowhere/program"] })).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("contentsOf()", () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "cyrvault-bench-test-"));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  test("counts a file under two names once, and follows no link", () => {
+    mkdirSync(join(directory, "below"));
+    writeFileSync(join(directory, "a"), "12345");
+    linkSync(join(directory, "a"), join(directory, "below/b"));
+    symlinkSync(join(directory, "a"), join(directory, "below/c"));
+    writeFileSync(join(directory, "below/d"), "123");
+    const { files, bytes } = contentsOf([directory]);
+    expect({ files, bytes }).toEqual({ files: 2, bytes: 8 });
+    expect(contentsOf([join(directory, "a"), join(directory, "nothing")]).bytes).toBe(5);
+  });
+});
+
+describe("outermost()", () => {
+  test("leaves out what lies in another path, not what only begins with its name", () => {
+    expect(outermost(["/a/b", "/a", "/ab", "/c"])).toEqual(["/a", "/ab", "/c"]);
+  });
+});
+
+describe("spread()", () => {
+  test("takes from everywhere, and no more than there is", () => {
+    expect(spread([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 2)).toEqual([2, 7]);
+    expect(spread([1, 2], 5)).toEqual([1, 2]);
+    expect(spread([], 5)).toEqual([]);
+  });
+});
