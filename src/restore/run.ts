@@ -2,12 +2,9 @@
  * Carries out a restore: directories, then files, then mailboxes in the order of the backup; last the attributes
  * of directories, and one sync of each filesystem before success is said.
  */
-import { closeSync, constants, fstatSync, openSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { type ByteString, fromText, joinPath, toFsPath, toText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
-import { systemCode } from "../base/errors.ts";
-import { ioError } from "../base/io-error.ts";
-import { syncFilesystem } from "../base/posix.ts";
 import type { Progress } from "../base/progress.ts";
 import { contentEquals, readContent } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
@@ -25,14 +22,17 @@ import type {
 import type { PageSource } from "../manifest/pages-io.ts";
 import { parentOf } from "../source/view.ts";
 import type { ObjectId } from "../store/object.ts";
-import { type Attributes, applyTime, hasSetId, setDirectoryMode, setOwner } from "./attributes.ts";
-import type { RestoreFinding, RestoreOptions, RestoreResult } from "./options.ts";
+import { type Attributes, hasSetId } from "./attributes.ts";
+import { RestoredDirectories } from "./directories.ts";
+import { RestoreFindings } from "./findings.ts";
+import type { RestoreOptions, RestoreResult } from "./options.ts";
 import { writeOwnFile } from "./own-file.ts";
 import { Owners } from "./owners.ts";
 import { filesystemOf, isLost, journalPath, type PreparedRestore, requireSafe } from "./plan.ts";
 import { isDirectory, mailboxFilePath, messageDirectory } from "./require-sound.ts";
 import type { Restored } from "./runbook-for.ts";
-import { type LostPage, soundEntries } from "./sound-pages.ts";
+import { soundEntries } from "./sound-pages.ts";
+import { syncFilesystems } from "./sync.ts";
 import type { TargetTree } from "./target-tree.ts";
 import { type Existing, type WriteOutcome, writeFile, writeLink, writeSymlink } from "./write-file.ts";
 
@@ -50,7 +50,6 @@ export interface RestoreContext {
   readonly runbook?: (restored: Restored) => string;
 }
 
-const FINDINGS_SHOWN = 1000;
 /** Mailboxes named in the runbook. */
 const NAMES_SHOWN = 200;
 
@@ -66,9 +65,6 @@ interface LinkedFile {
   readonly stat: FileStat;
 }
 
-/** A directory that the backup does not know lies above what it does know. */
-const UNKNOWN_DIRECTORY_MODE = 0o755;
-
 class RestoreRun {
   readonly #root: ManifestRoot;
   readonly #options: RestoreOptions;
@@ -78,12 +74,9 @@ class RestoreRun {
   readonly #existing: Existing;
   readonly #owners: Owners;
   readonly #fileLinks = new Map<string, LinkedFile>();
-  readonly #directories = new Map<ByteString, Attributes>();
-  readonly #findings: RestoreFinding[] = [];
-  #findingsTotal = 0;
+  readonly #directories: RestoredDirectories;
+  readonly #findings = new RestoreFindings();
   #textListPath: string | undefined;
-  #incomplete = false;
-  #ownersRefused = false;
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly #names: string[] = [];
 
@@ -100,8 +93,9 @@ class RestoreRun {
         : overwrite === "if-different" || prepared.plan.resumes
           ? "replace"
           : "refuse";
+    this.#directories = new RestoredDirectories(this.#tree, (stat) => this.#attributes(stat), this.#findings);
     this.#owners = new Owners(prepared.root, prepared.options.owner, (name) => {
-      this.#find(
+      this.#findings.add(
         "owner-unknown",
         "warning",
         "/" as ByteString,
@@ -122,20 +116,19 @@ class RestoreRun {
     await this.#restoreMailboxes();
     if (this.#prepared.links.full) {
       const message = "there are more hard links than can be remembered: some are files of their own";
-      this.#find("not-linked", "note", "/" as ByteString, message);
+      this.#findings.add("not-linked", "note", "/" as ByteString, message);
     }
     await this.#writeTextList();
-    await this.#describeParents();
-    this.#finishDirectories();
+    await this.#finishDirectories();
     const runbook = this.#writeRunbook();
-    sync([...roots, this.#tree.target]);
+    syncFilesystems([...roots, this.#tree.target]);
     rmSync(toFsPath(journalPath(this.#options.target)), { force: true });
     return {
       backup: this.#root.backup,
       ...this.#done,
-      findings: this.#findings,
-      findingsTotal: this.#findingsTotal,
-      incomplete: this.#incomplete,
+      findings: this.#findings.shown,
+      findingsTotal: this.#findings.total,
+      incomplete: this.#findings.incomplete,
       seconds: (clock.monotonicMs() - began) / 1000,
       runbook,
     };
@@ -145,7 +138,7 @@ class RestoreRun {
     const { selection } = this.#prepared;
     if (selection.messagesOnly) return;
     const files = soundEntries(this.#root.files, this.#context.source, filePages, (lost) =>
-      this.#lost("files", "/" as ByteString, lost),
+      this.#findings.addLost("files", "/" as ByteString, lost),
     );
     for await (const entry of files) {
       this.#context.signal?.throwIfAborted();
@@ -156,13 +149,13 @@ class RestoreRun {
   async #restoreFile(entry: FileEntry): Promise<void> {
     const path = this.#tree.locate(entry.path);
     if (isDirectory(entry.stat)) {
-      this.#makeDirectory(path, this.#attributes(entry.stat));
+      this.#makeDirectory(path, entry);
       return;
     }
     if (entry.leftOut !== undefined) return;
     const reason = this.#prepared.selection.neverRestored(entry.path);
     if (reason !== undefined) {
-      this.#find("never-restored", "note", entry.path, reason);
+      this.#findings.add("never-restored", "note", entry.path, reason);
       return;
     }
     this.#tree.ensureDirectory(parentOf(path));
@@ -172,13 +165,13 @@ class RestoreRun {
   async #restoreMailboxes(): Promise<void> {
     const { selection } = this.#prepared;
     const mailboxes = soundEntries(this.#root.mailboxes, this.#context.source, mailboxPages, (lost) =>
-      this.#lost("mailboxes", lost.firstKey ?? ("/" as ByteString), lost),
+      this.#findings.addLost("mailboxes", lost.firstKey ?? ("/" as ByteString), lost),
     );
     for await (const mailbox of mailboxes) {
       if (!selection.takesMailbox(mailbox)) continue;
       const places = mailbox.directories.map(({ path }) => this.#tree.locate(path));
-      for (const [position, { stat }] of mailbox.directories.entries())
-        this.#makeDirectory(places[position] as ByteString, this.#attributes(stat));
+      for (const [position, directory] of mailbox.directories.entries())
+        this.#makeDirectory(places[position] as ByteString, directory);
       if (!selection.messagesOnly) await this.#restoreMailboxFiles(mailbox);
       await this.#restoreMessages(mailbox, places);
       this.#done.mailboxes++;
@@ -202,16 +195,11 @@ class RestoreRun {
   ): Promise<void> {
     const attributes = this.#attributes(stat);
     if (target !== undefined) {
-      this.#note(path, writeSymlink(path, target, attributes, this.#existing));
+      this.#findings.addOutcome(serverPath, writeSymlink(path, target, attributes, this.#existing));
       return;
     }
     if (content === undefined) {
-      this.#find(
-        "not-in-backup",
-        "error",
-        serverPath,
-        "the backup could not read this file, so it has nothing of it",
-      );
+      this.#findings.addNotInBackup(serverPath);
       return;
     }
     const key = `${this.#prepared.selection.placeOf(serverPath)?.path}\0${stat.inode}`;
@@ -219,7 +207,7 @@ class RestoreRun {
     if (linked !== undefined && isSameFile(linked, content, stat)) {
       const outcome = writeLink(linked.path, path, this.#existing);
       if (outcome !== false) {
-        this.#note(path, outcome);
+        this.#findings.addOutcome(serverPath, outcome);
         this.#done.files++;
         return;
       }
@@ -232,7 +220,7 @@ class RestoreRun {
     const { selection } = this.#prepared;
     const { clock, progress, source, signal } = this.#context;
     const messages = soundEntries(mailbox.messagePages, source, messagePages, (lost) =>
-      this.#lost("messages", mailbox.directories[0]?.path ?? mailbox.name, lost),
+      this.#findings.addLost("messages", mailbox.directories[0]?.path ?? mailbox.name, lost),
     );
     for await (const message of messages) {
       if (!selection.takesMessage(message.uid)) continue;
@@ -260,7 +248,7 @@ class RestoreRun {
     const path = joinPath(place, name);
     const id = message.good ?? message.object;
     if (message.good !== undefined) {
-      this.#find(
+      this.#findings.add(
         "good-copy",
         "warning",
         serverPath,
@@ -271,11 +259,11 @@ class RestoreRun {
     if (source !== undefined) {
       const outcome = writeLink(source, path, this.#existing);
       if (outcome !== false) {
-        this.#note(path, outcome);
+        this.#findings.addOutcome(serverPath, outcome);
         this.#done.messages++;
         return;
       }
-      this.#find(
+      this.#findings.add(
         "not-linked",
         "note",
         serverPath,
@@ -300,8 +288,8 @@ class RestoreRun {
       writeFile(path, () => content(this.#context.source), attributes, this.#existing),
     );
     if (written === undefined) return;
-    this.#note(path, written);
-    if (hasSetId(message.mode)) this.#setIdDropped(serverPath);
+    this.#findings.addOutcome(serverPath, written);
+    if (hasSetId(message.mode)) this.#findings.addSetIdDropped(serverPath);
     this.#done.messages++;
     this.#done.bytes += bytes;
     this.#context.progress.add({ bytes }, this.#context.clock.monotonicMs());
@@ -321,8 +309,8 @@ class RestoreRun {
       writeFile(path, () => readContent(content, source), attributes, this.#existing),
     );
     if (written === undefined) return false;
-    this.#note(path, written);
-    if (hasSetId(attributes.mode)) this.#setIdDropped(serverPath);
+    this.#findings.addOutcome(serverPath, written);
+    if (hasSetId(attributes.mode)) this.#findings.addSetIdDropped(serverPath);
     this.#done.files++;
     this.#done.bytes += size;
     progress.add({ items: 1, bytes: size }, clock.monotonicMs());
@@ -338,44 +326,23 @@ class RestoreRun {
       return await write();
     } catch (error) {
       if (!isLost(error)) throw error;
-      this.#find("object-damaged", "error", serverPath, `not restored: ${error.message}`);
+      this.#findings.add("object-damaged", "error", serverPath, `not restored: ${error.message}`);
       return undefined;
     }
   }
 
-  #makeDirectory(path: ByteString, attributes: Attributes): void {
-    if (this.#directories.has(path)) return;
-    this.#tree.ensureDirectory(path);
+  #makeDirectory(real: ByteString, directory: Pick<FileEntry, "path" | "stat">): void {
     const isOurs = this.#existing !== "keep" && !this.#prepared.selection.messagesOnly;
-    if (isOurs || this.#tree.made.has(path)) this.#directories.set(path, attributes);
+    this.#directories.make(real, directory, isOurs);
   }
 
   /** Directories that had to be made on the way to a part come back as they were, where the backup knows them. */
-  async #describeParents(): Promise<void> {
-    const unknown = new Set<ByteString>();
-    for (const path of this.#tree.made) if (!this.#directories.has(path)) unknown.add(path);
-    if (unknown.size === 0) return;
-    for await (const { path, stat } of soundEntries(
-      this.#root.files,
-      this.#context.source,
-      filePages,
-      () => {},
-    )) {
-      if (!isDirectory(stat)) continue;
-      const real = this.#tree.locate(path);
-      if (unknown.delete(real)) this.#directories.set(real, this.#attributes(stat));
+  async #finishDirectories(): Promise<void> {
+    if (this.#directories.hasUnknown) {
+      const files = soundEntries(this.#root.files, this.#context.source, filePages, () => {});
+      for await (const entry of files) if (isDirectory(entry.stat)) this.#directories.describe(entry);
     }
-    for (const path of unknown) if (!setDirectoryMode(path, UNKNOWN_DIRECTORY_MODE)) this.#notOurs(path);
-  }
-
-  /** The innermost first: afterwards we may no longer be let in. */
-  #finishDirectories(): void {
-    const all = [...this.#directories].sort(([a], [b]) => b.length - a.length);
-    for (const [path, attributes] of all) {
-      if (!setOwner(path, attributes)) this.#note(path, "owner-not-set");
-      const hasMode = setDirectoryMode(path, attributes.mode);
-      if (!applyTime(path, attributes.mtimeNs) || !hasMode) this.#notOurs(path);
-    }
+    this.#directories.finish();
   }
 
   #beginJournal(): void {
@@ -410,7 +377,7 @@ class RestoreRun {
     const textListPath = this.#textListPath;
     const text = runbook({
       mailboxes: this.#names,
-      findings: this.#findings,
+      findings: this.#findings.shown,
       ...(textListPath === undefined ? {} : { textListPath }),
     });
     const path = joinPath(this.#tree.target, fromText(`cyrvault-runbook-${this.#root.backup}.txt`));
@@ -421,86 +388,10 @@ class RestoreRun {
   #attributes(stat: Pick<FileStat, "mode" | "uid" | "gid" | "mtimeNs">): Attributes {
     return { mode: stat.mode, ...this.#owners.of(stat.uid, stat.gid), mtimeNs: stat.mtimeNs };
   }
-
-  #note(path: ByteString, outcome: WriteOutcome): void {
-    if (outcome === "kept")
-      this.#find("differs-kept", "note", path, "was there already and was left as it is");
-    if (outcome !== "owner-not-set" || this.#ownersRefused) return;
-    this.#ownersRefused = true;
-    this.#find(
-      "owner-not-set",
-      "warning",
-      path,
-      "owners can be set by root only: everything belongs to the user who restores",
-    );
-  }
-
-  #notOurs(path: ByteString): void {
-    this.#find(
-      "attributes-not-set",
-      "warning",
-      path,
-      "belongs to somebody else: its mode and time stay as they are",
-    );
-  }
-
-  #setIdDropped(path: ByteString): void {
-    this.#find(
-      "set-id-dropped",
-      "warning",
-      path,
-      "had a set-user-id or set-group-id bit, and comes back without it: if it is a program of yours, set it by chmod",
-    );
-  }
-
-  #lost<K extends number | ByteString>(
-    what: "files" | "mailboxes" | "messages",
-    path: ByteString,
-    { entries, firstKey, reason }: LostPage<K>,
-  ): void {
-    const from =
-      firstKey === undefined
-        ? ""
-        : ` from ${toText(String(firstKey).replaceAll("\0", "/") as ByteString)} on`;
-    this.#find("object-damaged", "error", path, `not restored: ${entries} ${what}${from}: ${reason}`);
-  }
-
-  #find(
-    code: RestoreFinding["code"],
-    severity: RestoreFinding["severity"],
-    path: ByteString,
-    message: string,
-  ): void {
-    this.#findingsTotal++;
-    if (severity === "error") this.#incomplete = true;
-    if (this.#findings.length < FINDINGS_SHOWN) this.#findings.push({ code, severity, path, message });
-  }
 }
 
 function isSameFile(linked: LinkedFile, content: Content, { mode, mtimeNs }: FileStat): boolean {
   return (
     linked.stat.mode === mode && linked.stat.mtimeNs === mtimeNs && contentEquals(linked.content, content)
   );
-}
-
-/** Errors of writing back that the kernel has seen are reported here at the latest. */
-function sync(directories: readonly ByteString[]): void {
-  const devices = new Set<bigint>();
-  for (const directory of new Set(directories)) {
-    let fd: number;
-    try {
-      fd = openSync(toFsPath(directory), constants.O_RDONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      if (systemCode(error) === "ENOENT" || systemCode(error) === "EACCES") continue;
-      throw ioError(`cannot open ${toText(directory)}`, error);
-    }
-    try {
-      const { dev } = fstatSync(fd, { bigint: true });
-      if (devices.has(dev)) continue;
-      devices.add(dev);
-      syncFilesystem(fd);
-    } finally {
-      closeSync(fd);
-    }
-  }
 }

@@ -1,0 +1,80 @@
+/** What a restore could not put back as it was: collected while it runs, the first thousand kept. */
+import { type ByteString, toText } from "../base/byte-string.ts";
+import type { RestoreFinding } from "./options.ts";
+import type { LostPage } from "./sound-pages.ts";
+import type { WriteOutcome } from "./write-file.ts";
+
+const FINDINGS_SHOWN = 1000;
+
+/** Paths are the server's. */
+export class RestoreFindings {
+  readonly shown: RestoreFinding[] = [];
+  #total = 0;
+  #incomplete = false;
+  #ownersRefused = false;
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Something did not come back. */
+  get incomplete(): boolean {
+    return this.#incomplete;
+  }
+
+  add(
+    code: RestoreFinding["code"],
+    severity: RestoreFinding["severity"],
+    path: ByteString,
+    message: string,
+  ): void {
+    this.#total++;
+    if (severity === "error") this.#incomplete = true;
+    if (this.shown.length < FINDINGS_SHOWN) this.shown.push({ code, severity, path, message });
+  }
+
+  /** Owners are one finding, whatever there is to restore. */
+  addOutcome(path: ByteString, outcome: WriteOutcome): void {
+    if (outcome === "kept") this.add("differs-kept", "note", path, "was there already and was left as it is");
+    if (outcome !== "owner-not-set" || this.#ownersRefused) return;
+    this.#ownersRefused = true;
+    this.add(
+      "owner-not-set",
+      "warning",
+      path,
+      "owners can be set by root only: everything belongs to the user who restores",
+    );
+  }
+
+  addNotInBackup(path: ByteString): void {
+    this.add("not-in-backup", "error", path, "the backup could not read this file, so it has nothing of it");
+  }
+
+  addNotOurs(path: ByteString): void {
+    this.add(
+      "attributes-not-set",
+      "warning",
+      path,
+      "belongs to somebody else: its mode and time stay as they are",
+    );
+  }
+
+  addSetIdDropped(path: ByteString): void {
+    this.add(
+      "set-id-dropped",
+      "warning",
+      path,
+      "had a set-user-id or set-group-id bit, and comes back without it: if it is a program of yours, set it by chmod",
+    );
+  }
+
+  addLost<K extends number | ByteString>(
+    what: "files" | "mailboxes" | "messages",
+    path: ByteString,
+    { entries, firstKey, reason }: LostPage<K>,
+  ): void {
+    const first = firstKey === undefined ? "" : toText(String(firstKey).replaceAll("\0", "/") as ByteString);
+    const from = first === "" ? "" : ` from ${first} on`;
+    this.add("object-damaged", "error", path, `not restored: ${entries} ${what}${from}: ${reason}`);
+  }
+}
