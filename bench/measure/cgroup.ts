@@ -13,9 +13,12 @@ export interface LimitedMemory {
   remove(): void;
 }
 
-/** @returns why not, as text, where none can be made here. */
-export function limitMemory(bytes: number): LimitedMemory | string {
-  const mount = cgroupMount(readFileSync("/proc/self/mounts", "latin1"));
+/** @param mounts - /proc/self/mounts. @returns why not, as text, where none can be made here. */
+export function limitMemory(
+  bytes: number,
+  mounts: string = readFileSync("/proc/self/mounts", "latin1"),
+): LimitedMemory | string {
+  const mount = cgroupMount(mounts);
   if (mount === undefined) return "cgroup version 2 is not mounted";
   const controllers = readFileSync(join(mount, "cgroup.controllers"), "latin1").trim();
   if (!controllers.split(" ").includes("memory"))
@@ -55,8 +58,8 @@ export function limitMemory(bytes: number): LimitedMemory | string {
   };
 }
 
-/** Where version 2 is mounted. @param mounts - /proc/self/mounts. */
-export function cgroupMount(mounts: string): string | undefined {
+/** Where version 2 is mounted. */
+function cgroupMount(mounts: string): string | undefined {
   return /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
 }
 

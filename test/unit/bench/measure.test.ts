@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { spread } from "../../../bench/cases/messages.ts";
-import { cgroupMount } from "../../../bench/measure/cgroup.ts";
+import { limitMemory } from "../../../bench/measure/cgroup.ts";
 import { commandText } from "../../../bench/measure/command.ts";
 import { contentsOf } from "../../../bench/measure/disk.ts";
 import { parseSmapsRollup } from "../../../bench/measure/memory.ts";
@@ -41,13 +41,6 @@ test("the processor time of children is found behind a program name with blanks 
   expect(parseChildTimes(`77 (a ) b) ${fields.join(" ")}`)).toEqual({ user: 2.5, system: 0.3 });
 });
 
-test("cgroup version 2 is found among other mounts", () => {
-  expect(
-    cgroupMount("cgroup /sys/fs/cgroup/memory cgroup rw 0 0\nnone /sys/fs/cgroup/unified cgroup2 rw 0 0\n"),
-  ).toBe("/sys/fs/cgroup/unified");
-  expect(cgroupMount("cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n")).toBeUndefined();
-});
-
 describe("commandText()", () => {
   test("can be given to a shell", async () => {
     const argv = ["printf", "%s/%s", "it's", "a b $HOME"];
@@ -69,7 +62,7 @@ describe("run()", () => {
   });
 });
 
-describe("contentsOf()", () => {
+describe("on disk", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "cyrvault-bench-test-"));
@@ -85,6 +78,20 @@ describe("contentsOf()", () => {
     const { files, bytes } = contentsOf([directory]);
     expect({ files, bytes }).toEqual({ files: 2, bytes: 8 });
     expect(contentsOf([join(directory, "a"), join(directory, "nothing")]).bytes).toBe(5);
+  });
+
+  test("memory is not limited, and the reason is said, where cgroup version 2 does not control it", () => {
+    const mounts = `cgroup /sys/fs/cgroup/memory cgroup rw 0 0\nnone ${directory} cgroup2 rw 0 0\n`;
+    expect(limitMemory(1, "cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n")).toBe(
+      "cgroup version 2 is not mounted",
+    );
+    writeFileSync(join(directory, "cgroup.controllers"), "hugetlb pids\n");
+    expect(limitMemory(1, mounts)).toContain("only hugetlb pids");
+    writeFileSync(join(directory, "cgroup.controllers"), "\n");
+    expect(limitMemory(1, mounts)).toContain("nothing");
+    writeFileSync(join(directory, "cgroup.controllers"), "cpu memory\n");
+    mkdirSync(join(directory, "cgroup.subtree_control"));
+    expect(limitMemory(1, mounts)).toContain("no control group can be made");
   });
 });
 
