@@ -35,14 +35,28 @@ export const registerDemo: Register = (program, act) => {
       if (json) output.note(text);
       else await output.text(text);
     };
-    const result = await runDemo({ steps: stepsOf(session), say, clock, signal });
-    const { backups, compared, differences, checkErrors } = result;
-    if (json) await output.object({ backups, compared, differences: differences.length, checkErrors });
-    return differences.length + checkErrors > 0 ? EXIT.failed : undefined;
+    const sum = { backups: [] as string[], compared: 0, differences: 0, checkErrors: 0 };
+    for (const layout of LAYOUTS) {
+      await say(`\n${LAYOUT_TITLES[layout]}\n`);
+      const result = await runDemo({ steps: stepsOf(session, layout), say, clock, signal });
+      sum.backups.push(...result.backups);
+      sum.compared += result.compared;
+      sum.differences += result.differences.length;
+      sum.checkErrors += result.checkErrors;
+    }
+    if (json) await output.object(sum);
+    return sum.differences + sum.checkErrors > 0 ? EXIT.failed : undefined;
   });
 };
 
-function stepsOf({ clock, log, progress, signal }: Session): DemoSteps {
+const LAYOUTS = ["uuid", "legacy"] as const;
+const LAYOUT_TITLES: Readonly<Record<(typeof LAYOUTS)[number], string>> = {
+  uuid: "A server as Cyrus 3.6 lays it out: directories named by uniqueid",
+  legacy:
+    "A server in the older layout: hashed directories by name, metadata and archived mail on partitions of their own",
+};
+
+function stepsOf({ clock, log, progress, signal }: Session, layout: (typeof LAYOUTS)[number]): DemoSteps {
   const password = randomBytes(24).toString("base64");
   let opened: OpenedRepository | undefined;
   const repository = () => {
@@ -51,7 +65,7 @@ function stepsOf({ clock, log, progress, signal }: Session): DemoSteps {
   };
   return {
     generate: (directory) => {
-      const { configPath, roots, counts } = generateServer(directory);
+      const { configPath, roots, counts } = generateServer(directory, { layout });
       const { users, mailboxes, messages, bytes } = counts;
       const summary = `${counted(users, "user")}, ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${humanBytes(bytes)} of mail`;
       return { config: configPath, roots, summary };
