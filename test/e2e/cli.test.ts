@@ -373,7 +373,7 @@ test("the demo shows that all comes back, and leaves nothing behind", async () =
     checkErrors: number;
   }>(["demo"], { env: { TMPDIR: temporary } });
   expect(result).toMatchObject({ differences: 0, checkErrors: 0 });
-  expect(result.backups).toHaveLength(2);
+  expect(result.backups).toHaveLength(4);
   expect(result.compared).toBeGreaterThan(1000);
   expect(readdirSync(temporary)).toEqual([]);
 });
