@@ -22,6 +22,8 @@ export interface Libc {
   readonly renameat2:
     | ((fromDirectory: number, from: Buffer, toDirectory: number, to: Buffer, flags: number) => number)
     | undefined;
+  /** glibc only. 1: done. */
+  readonly mallopt: ((parameter: number, value: number) => number) | undefined;
   readonly addressOf: (buffer: Buffer) => bigint;
   /** From the errno of the call just made on this thread: ask before anything else. */
   readonly lastError: (call: string) => NodeJS.ErrnoException;
@@ -66,6 +68,7 @@ function load(): LibcOrReason {
             "int renameat2(int fromDir, const uint8_t *from, int toDir, const uint8_t *to, uint32_t flags)",
           ),
         ),
+        mallopt: optional(() => library.func("int mallopt(int parameter, int value)")),
         addressOf: (buffer) => koffi.address(buffer),
         lastError: (call) => errnoError(koffi.errno(), call),
       },

@@ -51,6 +51,31 @@ export function assembleMessageSync(
   return stretches.length === 1 ? (stretches[0] as Uint8Array) : Buffer.concat(stretches);
 }
 
+/** Whether these assemble to exactly `expected`. Holds no second copy of it. @throws as `assembleMessageSync`. */
+export function assemblesTo(
+  head: Uint8Array,
+  tail: Uint8Array,
+  load: (position: number) => Uint8Array,
+  expected: Uint8Array,
+): boolean {
+  const whole = asBuffer(expected);
+  const steps = assemblySteps(head, tail);
+  let offset = 0;
+  let step = steps.next();
+  while (!step.done) {
+    if (typeof step.value === "number") {
+      step = steps.next(load(step.value));
+      continue;
+    }
+    const end = offset + step.value.length;
+    if (end > whole.length || whole.compare(step.value, 0, step.value.length, offset, end) !== 0)
+      return false;
+    offset = end;
+    step = steps.next();
+  }
+  return offset === whole.length;
+}
+
 /** Yields stretches of the message, and the positions of references, whose plaintext it wants in return. */
 function* assemblySteps(
   head: Uint8Array,

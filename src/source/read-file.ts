@@ -101,18 +101,23 @@ export class SourceFile {
 
   /** At most `length` bytes from `offset`; fewer only at the end of the file. */
   read(offset: number, length: number): Buffer {
-    const buffer = Buffer.allocUnsafe(length);
+    return this.readInto(Buffer.allocUnsafe(length), offset);
+  }
+
+  /** As many bytes from `offset` as `target` has. @returns what was filled of it: less only at the end of the file. */
+  readInto(target: Buffer, offset: number): Buffer {
+    const { length } = target;
     let filled = 0;
     try {
       while (filled < length) {
-        const count = readSync(this.#fd, buffer, filled, length - filled, offset + filled);
+        const count = readSync(this.#fd, target, filled, length - filled, offset + filled);
         if (count === 0) break;
         filled += count;
       }
     } catch (error) {
       throw ioError("read", this.path, error);
     }
-    return filled === length ? buffer : buffer.subarray(0, filled);
+    return filled === length ? target : target.subarray(0, filled);
   }
 
   /** What the file is now, for a comparison with `stat`. */

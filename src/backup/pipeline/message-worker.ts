@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { assert, CyrvaultError } from "../../base/errors.ts";
-import type { FileStat } from "../../base/file-stat.ts";
 import { assemblesTo } from "../../chunker/assemble.ts";
 import { splitMessage } from "../../chunker/split.ts";
 import { splitLargeMessage } from "../../chunker/split-large.ts";
@@ -34,7 +33,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
  */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** Messages of a batch are read into one buffer, used again for the next batch: taking one for each is dear in memory. */
-const BATCH_BUFFER_BYTES = 4.5 * 1024 * 1024;
+const BATCH_BUFFER_BYTES = 2.25 * 1024 * 1024;
 /** Files with several links of which we remember what they hold: some 10 MB. */
 const LINKS_REMEMBERED = 32_768;
 
@@ -166,7 +165,8 @@ export class MessageWorker {
           },
         };
       }
-      const read = stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source, buffer) : this.#hashLarge(source);
+      const read =
+        stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source, buffer) : this.#hashLarge(source);
       if (read === undefined || !sameStat(source.statAgain(), stat)) return { outcome: { state: "changed" } };
       const { id, guid } = read;
       if (link !== undefined) this.#links.remember(link, stat, { id, guid });

@@ -5,6 +5,7 @@ import { type BackupPlan, planBackup } from "../../backup/plan.ts";
 import { runBackup } from "../../backup/run.ts";
 import { fromText, toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
+import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
@@ -28,6 +29,8 @@ interface Options {
   readonly withSearch?: boolean;
   readonly compression: string;
   readonly scrub?: string;
+  readonly checkpointInterval?: string;
+  readonly checkpointBytes?: string;
   readonly dryRun?: boolean;
 }
 
@@ -56,6 +59,11 @@ export const registerBackup: Register = (program, act) => {
       "--scrub <share>",
       "read messages again although nothing seems to have changed: all, or a share as 1/30",
     )
+    .option(
+      "--checkpoint-interval <time>",
+      "after an interruption, at most so much is done again: 30s, 5m, 1h (default: 5m)",
+    )
+    .option("--checkpoint-bytes <size>", "the same, by what is read: 500M, 4G (default: 4G)")
     .option("--dry-run", "say what would be read; reads no message and stores nothing")
     .addHelpText(
       "after",
@@ -65,6 +73,7 @@ export const registerBackup: Register = (program, act) => {
       ),
     );
   act<Options>(command, async (session, _args, given) => {
+    keepMemorySmall();
     const options = backupOptions(given);
     if (given.dryRun === true) return await dryRun(session, options);
     return await session.withRepository("write", async (repository) => {
@@ -103,8 +112,10 @@ export function backupOptions(given: Options): BackupOptions {
     compression: parseCompression(given.compression),
     scrub: given.scrub === undefined ? 0 : parseShare(given.scrub),
     threads: workerThreads(),
-    checkpointMs: CHECKPOINT_MS,
-    checkpointBytes: CHECKPOINT_BYTES,
+    checkpointMs:
+      given.checkpointInterval === undefined ? CHECKPOINT_MS : parseInterval(given.checkpointInterval),
+    checkpointBytes:
+      given.checkpointBytes === undefined ? CHECKPOINT_BYTES : parseBytes(given.checkpointBytes),
   };
 }
 
@@ -123,6 +134,30 @@ export function parseShare(text: string, option = "--scrub"): number {
           : Number.NaN;
   if (share > 0 && share <= 1) return share;
   throw new CyrvaultError("USAGE", `${option} ${text}: not a share`, { hint: "write all, 1/30, 0.1 or 10%" });
+}
+
+const UNIT_MS = new Map([
+  ["s", 1000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+]);
+
+/** `30s`, `5m`, `0.5h`; in ms. @throws {CyrvaultError} `USAGE`. */
+export function parseInterval(text: string): number {
+  const [, number, unit = ""] = /^(\d{1,6}(?:\.\d{1,3})?)([smh])$/.exec(text) ?? [];
+  const ms = Number(number) * (UNIT_MS.get(unit) ?? Number.NaN);
+  if (ms > 0) return ms;
+  throw new CyrvaultError("USAGE", `--checkpoint-interval ${text}: not a time`, {
+    hint: "write 30s, 5m or 1h",
+  });
+}
+
+/** `100000`, `64K`, `500M`, `4G`. @throws {CyrvaultError} `USAGE`. */
+export function parseBytes(text: string): number {
+  const [, number, unit = ""] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
+  const bytes = Number(number) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
+  if (bytes > 0) return bytes;
+  throw new CyrvaultError("USAGE", `--checkpoint-bytes ${text}: not a size`, { hint: "write 500M or 4G" });
 }
 
 /** @throws {CyrvaultError} `USAGE`. */

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fromText, toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
+import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { groupId, userId } from "../../base/posix-owners.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
 import { toModifiedUtf7 } from "../../inspect/modified-utf7.ts";
@@ -62,6 +63,7 @@ export const registerRestore: Register = (program, act) => {
       ),
     );
   act<Options>(command, async (session, [selector = ""], given) => {
+    keepMemorySmall();
     const options = restoreOptions(given);
     const { output, json, clock, progress, signal } = session;
     return await session.withRepository("read", async (repository) => {

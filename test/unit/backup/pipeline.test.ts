@@ -1,6 +1,6 @@
 import { appendFileSync, linkSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { MessageWorker } from "../../../src/backup/pipeline/message-worker.ts";
+import { LARGE_MESSAGE_BYTES, MessageWorker } from "../../../src/backup/pipeline/message-worker.ts";
 import type {
   MessageFile,
   MessageOutcome,
@@ -285,9 +285,9 @@ describe("a worker", () => {
     expect(second).toMatchObject({ state: "read", guidMatches: true });
   });
 
-  test("a message beyond 16 MiB is streamed, comes back, and is named for a last look", async () => {
-    const content = mailWithAttachment("large", "large.bin", 13 * 1024 * 1024);
-    expect(content.length).toBeGreaterThan(16 * 1024 * 1024);
+  test("a message beyond 8 MiB is streamed, comes back, and is named for a last look", async () => {
+    const content = mailWithAttachment("large", "large.bin", 6.5 * 1024 * 1024);
+    expect(content.length).toBeGreaterThan(LARGE_MESSAGE_BYTES);
     const pipeline = pipelineOf(0);
     const [outcome] = await pipeline.process([fileOf("large", content)]);
     await flush(pipeline);
@@ -297,7 +297,7 @@ describe("a worker", () => {
   });
 
   test("holds no more than it should of a batch that is larger than anybody thought", async () => {
-    const contents = [1, 2, 3].map((i) => mailWithAttachment(`m${i}`, `a${i}`, 10 * 1024 * 1024));
+    const contents = [1, 2, 3].map((i) => mailWithAttachment(`m${i}`, `a${i}`, 5.4 * 1024 * 1024));
     const pipeline = pipelineOf(0);
     const outcomes = await pipeline.process(contents.map((bytes, i) => fileOf(`f${i}`, bytes)));
     await flush(pipeline);
@@ -309,7 +309,7 @@ describe("a worker", () => {
       expect((await site.text(idOf(outcome))) === contents[i]?.toString("latin1")).toBe(true);
     // What was held is given back: the next batch begins anew.
     const [more] = await pipeline.process([
-      fileOf("more", mailWithAttachment("more", "more", 10 * 1024 * 1024)),
+      fileOf("more", mailWithAttachment("more", "more", 5.4 * 1024 * 1024)),
     ]);
     expect(more?.state).toBe("read");
     expect(pipeline.largeMessages.length).toBe(1);
@@ -317,7 +317,7 @@ describe("a worker", () => {
 
   test("a large message that changes between reading and storing ends the run with a hint", async () => {
     const worker = new MessageWorker(SETTINGS);
-    const content = mailWithAttachment("large", "large.bin", 13 * 1024 * 1024);
+    const content = mailWithAttachment("large", "large.bin", 6.5 * 1024 * 1024);
     worker.read(1, [fileOf("large", content)]);
     rmSync(site.dir.in("large"));
     expect(() => worker.store(1, [true])).toThrowError(

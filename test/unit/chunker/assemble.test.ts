@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isCyrvaultError } from "../../../src/base/errors.ts";
-import { assembleMessage, assembleMessageSync } from "../../../src/chunker/assemble.ts";
+import { assembleMessage, assembleMessageSync, assemblesTo } from "../../../src/chunker/assemble.ts";
 import { encodePieceList, parsePieceList } from "../../../src/chunker/piece-list.ts";
 import { splitMessage } from "../../../src/chunker/split.ts";
 import { makeSplitParameters } from "../../../src/chunker/split-parameters.ts";
@@ -61,6 +61,26 @@ describe("assembleMessage", () => {
       fc.asyncProperty(mailBytes, async (bytes) => {
         const made = await assembledInStretches(splitMessage(bytes, parameters));
         expect(Buffer.compare(made, bytes)).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("a message is known to assemble to itself, and to nothing else", () => {
+    const parameters = makeSplitParameters({ partBytesMin: 50, decodedBytesMin: 3 });
+    fc.assert(
+      fc.property(mailBytes, fc.nat(), (bytes, at) => {
+        const { head, tail, parts } = splitMessage(bytes, parameters);
+        const load = (position: number) => parts[position]?.bytes as Uint8Array;
+        const isIt = (expected: Uint8Array) => assemblesTo(head, tail, load, expected);
+        expect(isIt(bytes)).toBe(true);
+        expect(isIt(Buffer.concat([bytes, Buffer.of(0)]))).toBe(false);
+        if (bytes.length === 0) return;
+        expect(isIt(bytes.subarray(1))).toBe(false);
+        expect(isIt(bytes.subarray(0, -1))).toBe(false);
+        const other = Buffer.from(bytes);
+        other[at % other.length] = (other[at % other.length] as number) ^ 1;
+        expect(isIt(other)).toBe(false);
       }),
       { numRuns: 200 },
     );

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CyrvaultError, type ErrorCode } from "../../../src/base/errors.ts";
 import type { ProgressSnapshot } from "../../../src/base/progress.ts";
-import { parseShare } from "../../../src/cli/commands/backup.ts";
+import { parseBytes, parseInterval, parseShare } from "../../../src/cli/commands/backup.ts";
 import { parsePercent } from "../../../src/cli/commands/check.ts";
 import { EXIT, exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { counted, humanBytes, humanCount, humanDuration, humanTime } from "../../../src/cli/humanise.ts";
@@ -155,6 +155,34 @@ test.each([
   ["10%", 0.1],
 ])("--scrub %s is a share", (text, share) => {
   expect(parseShare(text)).toBeCloseTo(share, 10);
+});
+
+test.each([
+  ["30s", 30_000],
+  ["5m", 300_000],
+  ["0.5h", 1_800_000],
+])("--checkpoint-interval %s is a time", (text, ms) => {
+  expect(parseInterval(text)).toBe(ms);
+});
+
+test.each([
+  ["100000", 100_000],
+  ["64K", 65_536],
+  ["500M", 524_288_000],
+  ["4G", 4_294_967_296],
+])("--checkpoint-bytes %s is a size", (text, bytes) => {
+  expect(parseBytes(text)).toBe(bytes);
+});
+
+test.each(["", "0", "0s", "5", "-1m", "5 m", "5d", "1.2.3s"])(
+  "--checkpoint-interval %j is refused",
+  (text) => {
+    expect(() => parseInterval(text)).toThrow("not a time");
+  },
+);
+
+test.each(["", "0", "4g", "1.5G", "-1", "4GB", "0M"])("--checkpoint-bytes %j is refused", (text) => {
+  expect(() => parseBytes(text)).toThrow("not a size");
 });
 
 test.each([
