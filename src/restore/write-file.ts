@@ -175,7 +175,10 @@ async function writeBeside(
   existing: "keep" | "replace",
 ): Promise<WriteOutcome> {
   const there = statOf(path);
-  if (existing === "keep" && there !== undefined) return "kept";
+  if (existing === "keep" && there !== undefined) {
+    // Another time is difference enough: only what an earlier restore may have written is read.
+    return there.mtimeNs === attributes.mtimeNs && (await isSame(path, content)) ? "same" : "kept";
+  }
   if (there !== undefined) refuseDirectory(path);
   const part = joinPath(parentOf(path), PART_NAME);
   if (statOf(part) !== undefined) remove(part);
