@@ -47,7 +47,7 @@ export function estimateDistinct(met: Float64Array, share: number): number {
   return fitted.reduce((sum, count, i) => sum + count * (likelihoods[i]?.[0] as number), seen);
 }
 
-/** How many there are at least; divided by the share, how many they are at most, chance aside. */
+/** How many there are at least. */
 export function countSeen(met: Float64Array): number {
   let seen = 0;
   for (let j = 1; j <= SIGHTINGS_MAX; j++) seen += met[j] ?? 0;

@@ -45,9 +45,10 @@ export function estimate(tally: Tally, records: PackTotals, bound: Bound = "like
     const scale = sampled && bound !== "least" ? ofMessages * share : 1;
     return { count: count * scale, bytes: size * scale };
   };
+  // What is a further name of a file is a further file of its message as well.
   const linked = {
-    count: tally.linkedFiles.total(without) * ofFiles,
-    bytes: tally.linkedBytes.total(without) * ofFiles,
+    count: Math.min(tally.linkedFiles.total(without) * ofFiles, messages - differentMessages.count),
+    bytes: Math.min(tally.linkedBytes.total(without) * ofFiles, bytes - differentMessages.bytes),
   };
   const met = tally.attachments.met(without);
   const own = tally.ownStored.total(without) * ofMessages;
@@ -116,18 +117,21 @@ export function estimateWithIntervals(
   return { whole, steps, total: interval(({ total }) => total) };
 }
 
-/** By the groups of the sample, within what is certain. */
+/** By the groups of the sample; not below what the parts that were met come to, chance aside. */
 function intervalsOf(
   whole: Estimate,
   tally: Tally,
   records: PackTotals,
 ): (value: (of: Estimate) => number) => Interval {
-  const partial = Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, "likely", group));
-  const least = estimate(tally, records, "least");
-  const most = estimate(tally, records, "most");
+  const spread = (bound: Bound, of: Estimate) => {
+    const partial = Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, bound, group));
+    return (value: (of: Estimate) => number) => jackknife(value(of), partial.map(value));
+  };
+  const likely = spread("likely", whole);
+  const least = spread("least", estimate(tally, records, "least"));
   return (value) => {
-    const { low, high } = jackknife(value(whole), partial.map(value));
-    return { low: Math.max(low, value(least)), high: Math.min(high, value(most)) };
+    const { low, high } = likely(value);
+    return { low: Math.max(low, least(value).low), high };
   };
 }
 

@@ -12,7 +12,6 @@ import type { PageCodec } from "../manifest/page-codec.ts";
 import { PageTreeWriter } from "../manifest/page-tree.ts";
 import type { PageKind, PageSink } from "../manifest/pages-io.ts";
 import { SourceFile } from "../source/read-file.ts";
-import type { Compression } from "../store/codec.ts";
 import type { ObjectId } from "../store/object.ts";
 import { ObjectHasher } from "../store/object-id.ts";
 import { UNENCRYPTED } from "../store/seal-context.ts";
@@ -28,8 +27,9 @@ export class ManifestMeter implements PageSink {
   readonly #mailboxes: Page<MailboxEntry>;
   readonly #files: Page<FileEntry>;
 
-  constructor(compression: Compression) {
-    this.#packs = new PackMeter("meta", compression);
+  constructor() {
+    // As a run packs its records, whatever level its messages have.
+    this.#packs = new PackMeter("meta", "auto");
     this.#mailboxes = new Page(mailboxPages, this);
     this.#files = new Page(filePages, this);
   }

@@ -4,7 +4,7 @@
  */
 import type { Compression } from "../store/codec.ts";
 import type { StoredObject } from "../store/object.ts";
-import type { PackKind } from "../store/pack-types.ts";
+import type { BlockLane, PackKind } from "../store/pack-types.ts";
 import { PackWriter } from "../store/pack-writer.ts";
 import { UNENCRYPTED } from "../store/seal-context.ts";
 
@@ -32,7 +32,7 @@ export class PackMeter {
     this.#options = { packKind, compression, verify: false };
   }
 
-  add(object: StoredObject): void {
+  add(object: StoredObject, lane: BlockLane = "text"): void {
     if (this.#writer === undefined) {
       this.#writer = new PackWriter(UNENCRYPTED, this.#options);
       this.totals.frameBytes += this.#writer.header().length;
@@ -40,7 +40,7 @@ export class PackMeter {
     }
     this.totals.objects++;
     this.totals.rawBytes += object.head.length + object.tail.length;
-    this.totals.blockBytes += this.#writer.add(object)?.length ?? 0;
+    this.totals.blockBytes += this.#writer.add(object, lane)?.length ?? 0;
     if (this.#writer.isFull) this.finish();
   }
 

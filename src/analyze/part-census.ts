@@ -15,8 +15,8 @@ export interface Amount {
 export const PART_KINDS = ["attachment", "text"] as const;
 export type PartKind = (typeof PART_KINDS)[number];
 
-/** `least`: those that were met. `most`: as if nothing occurred twice but what was met twice. */
-export type Bound = "least" | "likely" | "most";
+/** `least`: those that were met. */
+export type Bound = "least" | "likely";
 
 export class PartCensus {
   readonly #share: number;
@@ -64,11 +64,7 @@ export class PartCensus {
     }
     const { counts, bytes } = this.#sightings[kind].frequencies(without);
     const share = without < 0 ? this.#share : (this.#share * (GROUPS - 1)) / GROUPS;
-    const count = {
-      least: countSeen,
-      most: (met: Float64Array) => countSeen(met) / share,
-      likely: estimateDistinct,
-    }[bound];
+    const count = bound === "least" ? countSeen : estimateDistinct;
     return { count: count(counts, share), bytes: count(bytes, share) };
   }
 }

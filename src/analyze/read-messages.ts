@@ -8,6 +8,7 @@ import { type ByteSource, memorySource, windowedSource } from "../chunker/byte-s
 import { DEFAULT_SPLIT_PARAMETERS } from "../chunker/split-parameters.ts";
 import { lstatSource, SourceFile, type SourceStat } from "../source/read-file.ts";
 import { asObjectId, type ObjectId } from "../store/object.ts";
+import { laneOfPart } from "../store/part-lane.ts";
 import { LargestAttachments } from "./largest-attachments.ts";
 import { type MeasuredMessage, measureMessage } from "./measure-message.ts";
 import { type Draw, draw } from "./sampling.ts";
@@ -119,7 +120,10 @@ export class MessageReader {
     const met = new Set<string>();
     return measureMessage(source, !inMemory, (bytes, hash, kind) => {
       if (!isFirst(met, hash) || !chunks.add(hash, bytes.length, group, kind)) return;
-      parts[kind].add({ kind: "data", id: asObjectId(hash), head: bytes, tail: NOTHING, references: [] });
+      parts[kind].add(
+        { kind: "data", id: asObjectId(hash), head: bytes, tail: NOTHING, references: [] },
+        laneOfPart(bytes),
+      );
     });
   }
 

@@ -9,11 +9,11 @@ import { assemblesTo } from "../../chunker/assemble.ts";
 import { splitMessage } from "../../chunker/split.ts";
 import { splitLargeMessage } from "../../chunker/split-large.ts";
 import { SourceFile, sameStat } from "../../source/read-file.ts";
-import { looksCompressible } from "../../store/codec.ts";
 import { idKey, type ObjectId, type StoredObject } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
 import type { BlockLane } from "../../store/pack-types.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
+import { laneOfPart } from "../../store/part-lane.ts";
 import { KnownLinks } from "./known-links.ts";
 import type {
   MessageFile,
@@ -115,7 +115,7 @@ export class MessageWorker {
     let partBytes = 0;
     const storePart = (id: ObjectId, bytes: Uint8Array): void => {
       if (!missing.delete(idKey(id))) return;
-      this.#add({ kind: "data", id, head: bytes, tail: EMPTY, references: [] }, laneOf(bytes), output);
+      this.#add({ kind: "data", id, head: bytes, tail: EMPTY, references: [] }, laneOfPart(bytes), output);
       partBytes += bytes.length;
     };
     for (const message of batch.messages) {
@@ -333,15 +333,6 @@ function matches({ guid }: MessageFile, sha1: Uint8Array): boolean | undefined {
 }
 
 const EMPTY = new Uint8Array(0);
-
-/** Smaller parts share a block with their like anyway. */
-const DENSE_BYTES_MIN = 16 * 1024;
-const DENSE_SAMPLE_BYTES = 16 * 1024;
-
-/** Attachments that are compressed already (images, archives, PDF) keep the others from shrinking fast. */
-function laneOf(part: Uint8Array): BlockLane {
-  return part.length >= DENSE_BYTES_MIN && !looksCompressible(part, DENSE_SAMPLE_BYTES) ? "dense" : "part";
-}
 
 function changedUnderway(message: HeldMessage): CyrvaultError {
   return new CyrvaultError("SOURCE_INVALID", "a message file changed while it was being stored", {
