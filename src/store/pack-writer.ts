@@ -132,7 +132,7 @@ export class PackWriter {
   #close(lane: BlockLane, open: Lane): Buffer {
     const number = this.#directoryWriter.blockCount;
     const raw = open.block.take();
-    const compression = lane === "dense" ? "none" : this.#compression;
+    const compression = laneCompression(lane, this.#compression);
     const block = this.#seal.sealBlock(number, this.#storedBytes, raw, compression);
     if (this.#verify) verifyBlock(this.#seal, number, block, raw);
     // Blocks are closed in another order than objects are added: the directory goes by blocks.
@@ -198,6 +198,12 @@ export class PackWriter {
       "the pack was full long ago",
     );
   }
+}
+
+/** Parts are many bytes that shrink little more for three times the work: docs/decisions/0007-codec-levels.md. */
+function laneCompression(lane: BlockLane, compression: Compression): Compression | "none" {
+  if (lane === "dense") return "none";
+  return lane === "part" && compression === "auto" ? "fast" : compression;
 }
 
 /** What was compressed and sealed must open to the same bytes before the pack gets its name. */
