@@ -145,6 +145,7 @@ class RootCollector {
     if (type !== "directory" && kind !== "include" && kind !== "file") {
       throw new CyrvaultError("SOURCE_INVALID", `${setting}: ${toText(path)} is not a directory`);
     }
+    for (const link of resolved.links) this.#addLink(link);
     this.#view.requireSameDevice(resolved, setting);
     this.roots.push({
       kind,
@@ -155,6 +156,20 @@ class RootCollector {
       configuredPath: logicalPath,
     });
     return true;
+  }
+
+  /** What the configuration names must lead to the same place after a restore. */
+  #addLink(path: ByteString): void {
+    if (this.roots.some((root) => isWithin(path, root.path))) return;
+    const realPath = this.#view.locate(path);
+    this.roots.push({
+      kind: "file",
+      name: "" as ByteString,
+      path,
+      realPath,
+      logicalPath: path,
+      configuredPath: path,
+    });
   }
 
   /** A configuration that was named by its own path need not lie in the snapshot. */

@@ -19,6 +19,8 @@ export interface ResolvedPath {
   readonly serverPath: ByteString;
   /** What to open. */
   readonly realPath: ByteString;
+  /** The symlinks that were followed on the way, as on the server: without them the path means nothing after a restore. */
+  readonly links: readonly ByteString[];
 }
 
 /** As the kernel: more links than this in one path is a loop. */
@@ -65,7 +67,7 @@ export class SourceView {
   resolve(serverPath: ByteString): ResolvedPath | undefined {
     const pending = serverPath.split("/").filter(Boolean).reverse() as ByteString[];
     let current = "/" as ByteString;
-    let links = 0;
+    const links: ByteString[] = [];
     while (pending.length > 0) {
       const component = pending.pop() as ByteString;
       if (component === ".") continue;
@@ -80,7 +82,8 @@ export class SourceView {
         // A directory above a mapped path need not exist in the root.
         if (!this.mappings.some(({ from }) => isWithin(from, next))) return undefined;
       } else if (stat.isSymbolicLink()) {
-        if (++links > SYMLINKS_MAX) {
+        links.push(next);
+        if (links.length > SYMLINKS_MAX) {
           throw new CyrvaultError(
             "SOURCE_INVALID",
             `cannot resolve ${toText(serverPath)}: a loop of symbolic links`,
@@ -94,7 +97,7 @@ export class SourceView {
       current = next;
     }
     const realPath = this.locate(current);
-    return lstat(realPath) === undefined ? undefined : { serverPath: current, realPath };
+    return lstat(realPath) === undefined ? undefined : { serverPath: current, realPath, links };
   }
 
   /** The server's name of one of our paths that lies below the root or a mapping; undefined for others. */

@@ -184,6 +184,14 @@ archivepartition-default: /archive\narchive_enabled: yes\nsievedir: /var/sieve\n
     });
   });
 
+  test("behind a symbolic link bring the link along: without it the configuration would lead nowhere after a restore", () => {
+    write("etc/imapd.conf", "configdirectory: /var/lib/cyrus\npartition-default: /srv/mail\n");
+    mkdirSync(dir.in("snap/data/mail"), { recursive: true });
+    mkdirSync(dir.in("snap/srv"), { recursive: true });
+    symlinkSync("/data/mail", dir.in("snap/srv/mail"));
+    expect(rootsOf()).toEqual(expect.arrayContaining(["partition-default /data/mail", "file /srv/mail"]));
+  });
+
   test("behind a link that leaves the snapshot are refused, though the target exists on this machine", () => {
     mkdirSync(dir.in("live"));
     symlinkSync(dir.in("live"), dir.in("snap/var/spool/linked"));

@@ -72,7 +72,7 @@ describe("symbolic links are followed as if the root were /", () => {
     ["a relative one", "/var/relative/a/file"],
     ["one that leads to another", "/var/twice/a/file"],
   ])("%s", (_, path) => {
-    expect(view.resolve(bytes(path))).toEqual({
+    expect(view.resolve(bytes(path))).toMatchObject({
       serverPath: "/data/a/file",
       realPath: dir.in("root/data/a/file"),
     });
@@ -96,7 +96,7 @@ describe("symbolic links are followed as if the root were /", () => {
 
   test("a link into a mapped place is opened in the mapping", () => {
     const mapped = new SourceView(view.root, [map("/data", dir.in("other"))]);
-    expect(mapped.resolve(bytes("/var/absolute"))).toEqual({
+    expect(mapped.resolve(bytes("/var/absolute"))).toMatchObject({
       serverPath: "/data",
       realPath: dir.in("other"),
     });
@@ -111,7 +111,7 @@ describe("symbolic links are followed as if the root were /", () => {
 
   test("a mapping to a link on this machine (…/current) keeps the server's path", () => {
     const mapped = new SourceView(bytes("/"), [map("/var/spool/mail", dir.in("current"))]);
-    expect(mapped.resolve(bytes("/var/spool/mail/a/file"))).toEqual({
+    expect(mapped.resolve(bytes("/var/spool/mail/a/file"))).toMatchObject({
       serverPath: "/var/spool/mail/a/file",
       realPath: dir.in("root/data/a/file"),
     });
