@@ -1,7 +1,7 @@
 /** Which findings somebody has accepted: they are counted, not repeated. */
 import { toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import type { Finding } from "./finding.ts";
+import { FINDING_CODES, type Finding } from "./finding.ts";
 
 /**
  * `CODE` accepts every finding of that code; `CODE:PATH` those of a path, of what lies below it, or of a mailbox
@@ -20,6 +20,11 @@ export function parseAcceptRule(text: string): AcceptRule {
   if (!/^[a-z][a-z0-9-]*$/.test(code) || subject === "") {
     throw new CyrvaultError("USAGE", `not a rule for accepting findings: ${text}`, {
       hint: "write CODE or CODE:PATH, for example guid-absent or file-unreadable:/var/lib/cyrus/md5",
+    });
+  }
+  if (!FINDING_CODES.some((known) => known === code)) {
+    throw new CyrvaultError("USAGE", `there is no finding with the code ${code}`, {
+      hint: "`cyrvault findings` shows the codes; docs/findings.md explains them all",
     });
   }
   return { code, subject };

@@ -7,43 +7,46 @@ import type { ByteString } from "../base/byte-string.ts";
 export type Severity = "note" | "warning" | "error";
 
 /** Stable codes, for scripts and for `findings --accept`. Each is explained in docs/findings.md. */
-export type FindingCode =
+export const FINDING_CODES = [
   // files of the source
-  | "file-unreadable"
-  | "file-vanished"
-  | "file-changed"
-  | "special-file"
-  | "symlink-directory"
-  | "mount-below-root"
-  | "attributes-not-kept"
+  "file-unreadable",
+  "file-vanished",
+  "file-changed",
+  "special-file",
+  "symlink-directory",
+  "mount-below-root",
+  "attributes-not-kept",
   // configuration and layout
-  | "config-unknown-location"
-  | "root-absent"
-  | "sieve-in-homes"
+  "config-unknown-location",
+  "root-absent",
+  "sieve-in-homes",
   // mailboxes
-  | "mailbox-missing"
-  | "mailbox-unlisted"
-  | "mailbox-name-invalid"
-  | "mailbox-remote"
-  | "uniqueid-duplicate"
-  | "header-missing"
-  | "header-damaged"
-  | "index-missing"
-  | "index-damaged"
-  | "index-record-damaged"
-  | "index-uncommitted-records"
-  | "header-index-mismatch"
-  | "sync-crc-mismatch"
+  "mailbox-missing",
+  "mailbox-unlisted",
+  "mailbox-name-invalid",
+  "mailbox-remote",
+  "uniqueid-duplicate",
+  "header-missing",
+  "header-damaged",
+  "index-missing",
+  "index-damaged",
+  "index-record-damaged",
+  "index-uncommitted-records",
+  "header-index-mismatch",
+  "sync-crc-mismatch",
   // messages
-  | "message-missing"
-  | "message-unlisted"
-  | "message-guid-mismatch"
-  | "message-size-mismatch"
-  | "guid-absent"
+  "message-missing",
+  "message-unlisted",
+  "message-guid-mismatch",
+  "message-size-mismatch",
+  "guid-absent",
   // databases
-  | "database-unreadable"
-  | "database-damaged"
-  | "mailbox-list-no-text";
+  "database-unreadable",
+  "database-damaged",
+  "mailbox-list-no-text",
+] as const;
+
+export type FindingCode = (typeof FINDING_CODES)[number];
 
 export interface Finding {
   readonly code: FindingCode;

@@ -181,7 +181,7 @@ describe("rules for accepting findings", () => {
     expect(formatAcceptRule(parseAcceptRule(text))).toBe(text);
   });
 
-  test.each(["", ":/a", "guid-absent:", "Guid", "guid absent"])("«%s» is none", (text) => {
+  test.each(["", ":/a", "guid-absent:", "Guid", "guid absent", "guid-mismatch"])("«%s» is none", (text) => {
     expect(() => parseAcceptRule(text)).toThrow(expect.objectContaining({ code: "USAGE" }));
   });
 });
