@@ -67,7 +67,9 @@ export async function planRestore(
       backup: root.backup,
       ...planning.counts,
       ...planning.space.summary,
-      roots: tree.roots.map(({ from, to }) => ({ from: toText(from), to: toText(to) })),
+      roots: tree.roots
+        .filter(({ from }) => selection.everything || planning.space.isUsed(from))
+        .map(({ from, to }) => ({ from: toText(from), to: toText(to) })),
       resumes,
       wouldOverwrite: planning.wouldOverwrite,
     },
@@ -90,6 +92,7 @@ class Planning {
   readonly #source: PageSource;
   readonly #selection: RestoreSelection;
   readonly #tree: TargetTree;
+  #lostMessages = 0;
 
   constructor(
     options: RestoreOptions,
@@ -113,6 +116,8 @@ class Planning {
     for await (const mailbox of mailboxes)
       if (this.#selection.takesMailbox(mailbox)) await this.#countMailbox(mailbox);
     const { mailboxes: patterns, users } = this.#options;
+    if (this.counts.mailboxes > 0 && this.#selection.messagesOnly && this.counts.messages === 0)
+      this.#refuseNoMessage();
     if (patterns.length + users.length === 0 || this.counts.mailboxes > 0) return;
     if (lost > 0)
       throw new CyrvaultError(
@@ -122,6 +127,18 @@ class Planning {
       );
     throw new CyrvaultError("MAILBOX_NOT_FOUND", "no mailbox of this backup is meant", {
       hint: `cyrvault ls ${this.#root.backup} lists them; names are internal (user.anna.Work) or external (user/anna/Work)`,
+    });
+  }
+
+  #refuseNoMessage(): never {
+    if (this.#lostMessages > 0)
+      throw new CyrvaultError(
+        "REPOSITORY_DAMAGED",
+        `none of the messages that can be read has such a UID, and ${this.#lostMessages} cannot be read`,
+        { hint: "cyrvault check tells what is damaged; another backup may have them" },
+      );
+    throw new CyrvaultError("MESSAGE_NOT_FOUND", "none of these mailboxes has a message with such a UID", {
+      hint: `cyrvault ls ${this.#root.backup} MAILBOX lists them; an earlier backup may have what was expunged`,
     });
   }
 
@@ -161,7 +178,10 @@ class Planning {
         note(directory, name);
       }
     }
-    for await (const message of soundEntries(mailbox.messagePages, this.#source, messagePages, () => {})) {
+    const pages = soundEntries(mailbox.messagePages, this.#source, messagePages, ({ entries }) => {
+      this.#lostMessages += entries;
+    });
+    for await (const message of pages) {
       const { role } = messageDirectory(mailbox, message);
       if (!this.#selection.takesMessage(message.uid)) continue;
       messages++;
@@ -174,6 +194,7 @@ class Planning {
     this.counts.files += files;
     this.counts.bytes += bytes;
     const [first] = mailbox.directories;
+    for (const { path } of mailbox.directories) this.space.add(path, 0, 0);
     if (first !== undefined) this.space.add(first.path, messages + files, bytes);
   }
 

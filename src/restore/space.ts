@@ -22,6 +22,7 @@ interface Filesystem {
 export class SpaceNeeded {
   readonly #roots: readonly { readonly root: TargetRoot; readonly filesystem: Filesystem }[];
   readonly #filesystems: readonly Filesystem[];
+  readonly #used = new Set<ByteString>();
 
   constructor(roots: readonly TargetRoot[]) {
     const byDevice = new Map<bigint, Filesystem>();
@@ -39,8 +40,14 @@ export class SpaceNeeded {
   add(serverPath: ByteString, files: number, bytes: number): void {
     const found = this.#roots.find(({ root }) => isWithin(serverPath, root.from));
     if (found === undefined) return;
+    this.#used.add(found.root.from);
     found.filesystem.files += files;
     found.filesystem.bytes += bytes;
+  }
+
+  /** Whether anything goes to the root that is at `from` on the server. */
+  isUsed(from: ByteString): boolean {
+    return this.#used.has(from);
   }
 
   get summary(): Pick<RestorePlan, "spaceNeeded" | "spaceFree" | "spaceShort"> {

@@ -11,10 +11,19 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { parseUidSet, type RestoreOptions, type RestorePart } from "../../../src/restore/options.ts";
+import { planRestore } from "../../../src/restore/plan.ts";
 import { ServerLayout } from "../../../src/sample/layout.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 import { compareTrees, readTree, type Tree } from "../../support/tree-compare.ts";
-import { backUp, makeServer, restoreTo, type Stored } from "./restore-fixture.ts";
+import {
+  backUp,
+  makeServer,
+  openStored,
+  readRoot,
+  restoreOptions,
+  restoreTo,
+  type Stored,
+} from "./restore-fixture.ts";
 
 const LAYOUTS = ["uuid", "legacy"] as const;
 
@@ -215,7 +224,23 @@ describe.each(LAYOUTS)("of a server with the %s layout", (layout) => {
       hint: expect.stringContaining("default"),
     });
     await expect(fails({ uids: parseUidSet("1") })).rejects.toMatchObject({ code: "USAGE" });
+    const mailboxes = [fromText(inboxes()[0] ?? "")];
+    await expect(fails({ mailboxes, uids: parseUidSet("999999") })).rejects.toMatchObject({
+      code: "MESSAGE_NOT_FOUND",
+    });
     expect(readdirSync(target.path)).toEqual([]);
+  });
+
+  test("the plan names the roots that something goes to", async () => {
+    using target = tempDir();
+    const prepare = async (options: Partial<RestoreOptions>) => {
+      const repository = await openStored(given.stored.files);
+      const root = await readRoot(repository, given.stored.backup.backup);
+      const { plan } = await planRestore(restoreOptions(target.path, options), root, repository.objects);
+      return plan.roots.map(({ from }) => from.slice(given.server.length + 1)).sort();
+    };
+    expect(await prepare({ only: [{ part: "sieve" }] })).toEqual(["sieve"]);
+    expect(await prepare({})).toEqual(expect.arrayContaining(["conf", "sieve", "spool", "spool2"]));
   });
 
   const isLeaf = (path: string) => given.tree.get(path)?.type !== "directory";
