@@ -8,7 +8,7 @@ import { filterBytes, SegmentShape, widthOf } from "../store/segment-format.ts";
 import type { Step } from "./options.ts";
 import { STEPS } from "./options.ts";
 import type { PackTotals } from "./pack-meter.ts";
-import { type Amount, type Bound, PART_KINDS, type PartCensus, type PartKind } from "./part-census.ts";
+import { type Amount, PART_KINDS, type PartCensus, type PartKind } from "./part-census.ts";
 import { GROUPS, type Interval, jackknife } from "./sampling.ts";
 import type { Tally } from "./tally.ts";
 
@@ -27,7 +27,7 @@ export interface Estimate {
 }
 
 /** @param records - the packs of the manifest. @param without - a group of the sample to leave out; −1: none. */
-export function estimate(tally: Tally, records: PackTotals, bound: Bound = "likely", without = -1): Estimate {
+export function estimate(tally: Tally, records: PackTotals, without = -1): Estimate {
   const { indexed } = tally;
   const sampled = tally.share < 1;
   const share = without < 0 ? tally.share : (tally.share * (GROUPS - 1)) / GROUPS;
@@ -39,11 +39,16 @@ export function estimate(tally: Tally, records: PackTotals, bound: Bound = "like
   const bytes = sampled ? indexed.bytes : fileBytes;
   const messages = sampled ? indexed.messages : tally.files.total();
   const ofFiles = ratio(bytes, fileBytes);
-  const ofMessages = ratio(differentMessages.bytes, messagesRead.bytes);
+  // A message's own bytes go with the number of messages; what is left of their size, which is known, is bodies.
+  const ofMessages = ratio(differentMessages.count, messagesRead.count);
+  const ownEncoded = tally.ownEncoded.total(without) * ofMessages;
+  const bodiesMet = tally.encodedBodies.met(without).bytes;
+  const ofBodies = ratio(Math.max(bodiesMet, differentMessages.bytes - ownEncoded), bodiesMet);
   const different = (census: PartCensus, kind?: PartKind): Amount => {
-    const { count, bytes: size } = census.different(bound, without, kind);
-    const scale = sampled && bound !== "least" ? ofMessages * share : 1;
-    return { count: count * scale, bytes: size * scale };
+    const { count, bytes: size } = census.different(without, kind);
+    return sampled
+      ? { count: count * ofBodies * share, bytes: size * ofBodies * share }
+      : { count, bytes: size };
   };
   // What is a further name of a file is a further file of its message as well.
   const linked = {
@@ -85,13 +90,13 @@ export function estimate(tally: Tally, records: PackTotals, bound: Bound = "like
     bytes,
     linked,
     differentMessages,
-    attachments: { count: met.count * ofMessages, bytes: met.bytes * ofMessages },
+    attachments: sampled ? { count: met.count * ofBodies, bytes: met.bytes * ofBodies } : met,
     differentAttachments: different(tally.attachments),
     left: [
       bytes,
       bytes - linked.bytes,
       differentMessages.bytes,
-      tally.ownEncoded.total(without) * ofMessages + different(tally.encodedBodies).bytes,
+      ownEncoded + different(tally.encodedBodies).bytes,
       own + different(tally.decodedBodies).bytes,
       own + chunks.bytes,
       compressed,
@@ -117,22 +122,36 @@ export function estimateWithIntervals(
   return { whole, steps, total: interval(({ total }) => total) };
 }
 
-/** By the groups of the sample; not below what the parts that were met come to, chance aside. */
+/** By the groups of the sample; not below what the sample itself comes to. */
 function intervalsOf(
   whole: Estimate,
   tally: Tally,
   records: PackTotals,
 ): (value: (of: Estimate) => number) => Interval {
-  const spread = (bound: Bound, of: Estimate) => {
-    const partial = Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, bound, group));
-    return (value: (of: Estimate) => number) => jackknife(value(of), partial.map(value));
-  };
-  const likely = spread("likely", whole);
-  const least = spread("least", estimate(tally, records, "least"));
+  const partial = Array.from({ length: GROUPS }, (_, group) => estimate(tally, records, group));
+  const least = leastOf(whole, tally);
   return (value) => {
-    const { low, high } = likely(value);
-    return { low: Math.max(low, least(value).low), high };
+    const { low, high } = jackknife(value(whole), partial.map(value));
+    return { low: Math.max(low, value(least)), high };
   };
+}
+
+/** What was read is there, whatever the rest is like. */
+function leastOf(whole: Estimate, tally: Tally): Estimate {
+  const stored = tally.ownStored.total();
+  const { encodedBodies, decodedBodies, chunks, texts, parts } = tally;
+  const packs = [texts, ...new Set(Object.values(parts))];
+  const compressed = packs.reduce((sum, { totals }) => sum + totals.blockBytes, 0);
+  const left = [
+    whole.bytes,
+    whole.differentMessages.bytes,
+    whole.differentMessages.bytes,
+    tally.ownEncoded.total() + encodedBodies.differentMet.bytes,
+    stored + decodedBodies.differentMet.bytes,
+    stored + chunks.differentMet.bytes,
+    compressed,
+  ];
+  return { ...whole, left, total: compressed };
 }
 
 /** A look-up table over all packs, as a backup writes it at its end. */

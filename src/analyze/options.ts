@@ -34,7 +34,7 @@ export interface Step {
   /** What is left after it. */
   readonly bytes: number;
   readonly saved: number;
-  /** Of `bytes`, 95 %; null where nothing is estimated. */
+  /** Of `bytes`, nominally 95 %; null where nothing is estimated. */
   readonly interval: Interval | null;
 }
 

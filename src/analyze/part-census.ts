@@ -2,7 +2,7 @@
  * Parts, counted: how many there are, how many different ones. Attachments and long texts are told apart in a
  * sample: the ones circulate, the others hardly do, and an estimate of both together would be far less sure.
  */
-import { countSeen, estimateDistinct } from "./estimate-distinct.ts";
+import { estimateDistinct } from "./estimate-distinct.ts";
 import { GROUPS, GroupSums } from "./sampling.ts";
 import { SeenSet } from "./seen-set.ts";
 import { SightingTable } from "./sighting-table.ts";
@@ -14,9 +14,6 @@ export interface Amount {
 
 export const PART_KINDS = ["attachment", "text"] as const;
 export type PartKind = (typeof PART_KINDS)[number];
-
-/** `least`: those that were met. */
-export type Bound = "least" | "likely";
 
 export class PartCensus {
   readonly #share: number;
@@ -56,15 +53,19 @@ export class PartCensus {
    * Of all messages: exact where all were read, else estimated.
    * @param kind - alone; in a sample only. @param without - a group of the sample to leave out.
    */
-  different(bound: Bound = "likely", without = -1, kind?: PartKind): Amount {
+  different(without = -1, kind?: PartKind): Amount {
     if (this.#sightings === undefined) return { count: this.#differentCount, bytes: this.#differentBytes };
     if (kind === undefined) {
-      const [one, other] = PART_KINDS.map((each) => this.different(bound, without, each)) as [Amount, Amount];
+      const [one, other] = PART_KINDS.map((each) => this.different(without, each)) as [Amount, Amount];
       return { count: one.count + other.count, bytes: one.bytes + other.bytes };
     }
     const { counts, bytes } = this.#sightings[kind].frequencies(without);
     const share = without < 0 ? this.#share : (this.#share * (GROUPS - 1)) / GROUPS;
-    const count = bound === "least" ? countSeen : estimateDistinct;
-    return { count: count(counts, share), bytes: count(bytes, share) };
+    return { count: estimateDistinct(counts, share), bytes: estimateDistinct(bytes, share) };
+  }
+
+  /** In the messages read: there are at least as many. */
+  get differentMet(): Amount {
+    return { count: this.#differentCount, bytes: this.#differentBytes };
   }
 }

@@ -43,8 +43,8 @@ export interface Interval {
 const T_QUANTILE = 2.262;
 
 /**
- * The jackknife with one group left out at a time: 95 % of such intervals hold the true value where the estimate
- * itself is sound.
+ * The jackknife with one group left out at a time. Nominally 95 %; it knows nothing of what no group has met, so
+ * where few large things decide it is too narrow (docs/analyze.md has figures).
  * @param partial - the same estimate, of the sample without each group in turn.
  */
 export function jackknife(value: number, partial: readonly number[]): Interval {

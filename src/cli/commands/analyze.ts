@@ -98,7 +98,7 @@ function summary(result: AnalyzeResult): string[] {
   ];
   if (sample !== null)
     lines.push(
-      `  a sample: ${counted(sample.messages, "message")} read, ${humanBytes(sample.bytes)}; ± gives intervals that hold in 95 of 100 cases`,
+      `  a sample: ${counted(sample.messages, "message")} read, ${humanBytes(sample.bytes)}; ± is how far it may be off, or more where few large attachments decide`,
     );
   return [...lines, ""];
 }
