@@ -67,9 +67,10 @@ describe("targetRows()", () => {
       otherCompressed: 10e6,
       commands: [],
     };
-    const result = { ...sized(115e6, 1, 1), floor };
+    const result = { ...sized(115e6, 200e6, 1), floor };
     expect(row(result, "of the floor")).toMatchObject({ met: true });
     expect(row(result, "of the floor").measured).toContain("mail alone: 90.0 MB");
+    expect(row(result, "of the floor").measured).toContain("of restic's: 0.50 (1/2.0)");
     expect(row({ ...sized(116e6, 1, 1), floor }, "of the floor").met).toBe(false);
   });
 
