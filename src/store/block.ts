@@ -54,7 +54,9 @@ export class BlockBuilder {
 function append(buffer: Buffer, length: number, bytes: Uint8Array): Buffer {
   let target = buffer;
   if (length + bytes.length > buffer.length) {
-    target = Buffer.allocUnsafeSlow(Math.max(length + bytes.length, 2 * buffer.length));
+    // Not beyond the target, which all but a single large object keep to: there are several blocks in a thread.
+    const wanted = Math.min(2 * buffer.length, BLOCK_BYTES_TARGET);
+    target = Buffer.allocUnsafeSlow(Math.max(length + bytes.length, wanted));
     buffer.copy(target, 0, 0, length);
   }
   target.set(bytes, length);
