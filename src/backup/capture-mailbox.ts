@@ -299,10 +299,12 @@ export class MailboxCapture {
     const beforeColumns = sameMailbox ? await this.#columnsBefore(columns, indexContent) : undefined;
     const contents: DirectoryContent[] = [];
     for (const directory of this.#directories) {
-      const { role, before: position } = directory;
+      const { role, before: position, stat } = directory;
+      const then = before?.directories[position]?.stat;
+      const otherwise = then !== undefined && !sameAttributes(then, stat);
       // What was not listed is known from the parent's entries, if they are of this mailbox.
       const listing = directory.listing ?? (sameMailbox ? undefined : this.#list(directory));
-      contents.push({ role, before: position, uids: listing?.uids });
+      contents.push({ role, before: position, uids: listing?.uids, otherwise });
     }
     const decisions = planMessages({
       directories: contents,
@@ -318,6 +320,11 @@ export class MailboxCapture {
       hasFile: (directory, uid) => {
         const { role, realPath } = this.#directories[directory] as DirectoryNow;
         return role !== "meta" && lstatSource(joinPath(realPath, `${uid}.` as ByteString))?.type === "file";
+      },
+      statOf: (directory, uid) => {
+        const { realPath } = this.#directories[directory] as DirectoryNow;
+        const found = lstatSource(joinPath(realPath, `${uid}.` as ByteString));
+        return found?.type === "file" ? found.stat : undefined;
       },
     });
     const writer = new PageTreeWriter<MessageEntry, number>(messagePages, this.#context.sink);
@@ -434,6 +441,10 @@ export class MailboxCapture {
     });
     if (severity !== "note" && !accepted) this.#openFindings++;
   }
+}
+
+function sameAttributes(a: FileStat, b: FileStat): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && a.inode === b.inode;
 }
 
 function isStill(realPath: ByteString | undefined, stat: FileStat): boolean {

@@ -4,7 +4,7 @@
  * neither read nor kept.
  */
 import { equalBytes } from "../base/bytes.ts";
-import type { MessageEntry } from "../manifest/model.ts";
+import type { FileStat, MessageEntry } from "../manifest/model.ts";
 import type { Cursor } from "./cursor.ts";
 import {
   findRecord,
@@ -55,6 +55,8 @@ export interface DirectoryContent {
   readonly uids: Uint32Array | undefined;
   /** Its position in the parent's list of directories, -1 when it was not there. */
   readonly before: number;
+  /** It has another owner, mode or inode than the parent saw: what is in it may have, too. */
+  readonly otherwise?: boolean;
 }
 
 export interface MessagePlanInput {
@@ -66,6 +68,8 @@ export interface MessagePlanInput {
   readonly mayReuse: boolean;
   /** Whether a file is there, in a directory that was not listed: asked where only the index names a message. */
   readonly hasFile: (directory: number, uid: number) => boolean;
+  /** Of a message that is taken over from another directory, or from one that is `otherwise`. */
+  readonly statOf: (directory: number, uid: number) => FileStat | undefined;
 }
 
 export async function* planMessages(input: MessagePlanInput): AsyncGenerator<MessageDecision> {
@@ -138,8 +142,8 @@ function decide(
   // An entry with a size or a good copy of its own was not what the index says: it is looked at each time.
   const plain = before !== undefined && before.good === undefined && before.size === undefined;
   if (input.mayReuse && sameAsBefore && plain && duplicateIn === undefined) {
-    const entry = before.directory === directory ? before : { ...before, directory };
-    return { action: "reuse", entry, size: size as number };
+    const entry = entryToday(input, before, directory, size as number);
+    if (entry !== undefined) return { action: "reuse", entry, size: size as number };
   }
   return {
     action: "read",
@@ -152,6 +156,22 @@ function decide(
     sameAsBefore,
     duplicateIn,
   };
+}
+
+/** The parent's entry with the file's attributes of today. undefined: the file is not what the index says. */
+function entryToday(
+  { directories, statOf }: MessagePlanInput,
+  before: MessageEntry,
+  directory: number,
+  size: number,
+): MessageEntry | undefined {
+  const where = directories[directory];
+  if (where?.before === before.directory && where.otherwise !== true)
+    return before.directory === directory ? before : { ...before, directory };
+  const stat = statOf(directory, before.uid);
+  if (stat?.size !== size) return undefined;
+  const { mode, uid, gid, mtimeNs, inode, links } = stat;
+  return { ...before, directory, mode, uidOwner: uid, gidOwner: gid, mtimeNs, inode, linked: links > 1 };
 }
 
 function earlier(

@@ -4,7 +4,6 @@ import { isCyrvaultError } from "../base/errors.ts";
 import { MAX_HEADER_BYTES } from "../cyrus/index-format.ts";
 import { parseIndexHeader } from "../cyrus/index-reader.ts";
 import type { LeftOut } from "../manifest/model.ts";
-import { EMPTY_TREE } from "../manifest/page-tree.ts";
 import { SourceFile, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
 import { bindServer } from "./bind-server.ts";
@@ -47,7 +46,7 @@ export async function planBackup(
 ): Promise<BackupPlan> {
   const { view, server, name, parents } = await bindServer(options, repository);
   const decisions = new Decisions(options, server.layout, clock.nowMs());
-  const before = (parents.checkpoint ?? parents.backup)?.files ?? EMPTY_TREE;
+  const before = parents.checkpoint ?? parents.backup;
   const source = repository.objects;
 
   const surveyed = await surveyServer(

@@ -1,6 +1,7 @@
 /** The survey of all roots, begun again whenever a symlink adds a root that nobody had named. */
 import { filePages } from "../manifest/file-page.ts";
-import type { PageTree } from "../manifest/model.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import { EMPTY_TREE } from "../manifest/page-tree.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import type { ServerRoot } from "../source/roots.ts";
@@ -24,8 +25,7 @@ export async function surveyServer<T>(
   input: {
     readonly view: SourceView;
     readonly roots: readonly ServerRoot[];
-    /** The parent's file tree. */
-    readonly before: PageTree;
+    readonly before: Pick<ManifestRoot, "files" | "roots"> | undefined;
     readonly source: PageSource;
     readonly decisions: Decisions;
   },
@@ -35,9 +35,18 @@ export async function surveyServer<T>(
   for (;;) {
     const findings = new BufferedFindings();
     const places = new MailboxPlaces();
-    const parentFiles = new Cursor(readPageTree(input.before, input.source, filePages), filePages.key);
+    const { files, roots: parentRoots } = input.before ?? { files: EMPTY_TREE, roots: [] };
+    const parentFiles = new Cursor(readPageTree(files, input.source, filePages), filePages.key);
     const decide = input.decisions.decide.bind(input.decisions);
-    const survey = new Survey({ view: input.view, roots, parentFiles, places, findings, decide });
+    const survey = new Survey({
+      view: input.view,
+      roots,
+      parentFiles,
+      parentRoots,
+      places,
+      findings,
+      decide,
+    });
     try {
       const result = await consume(survey.items());
       const { directories: total, directoriesListed: listed } = survey.counts;

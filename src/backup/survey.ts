@@ -7,7 +7,7 @@
  */
 import { type ByteString, joinPath, pathKey, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import type { FileClass, FileEntry, FileStat } from "../manifest/model.ts";
+import type { FileClass, FileEntry, FileStat, ManifestRoot } from "../manifest/model.ts";
 import { EMPTY_LISTING, type Listing, listDirectory } from "../source/list-directory.ts";
 import { lstatSource, readLinkSource, sameStat } from "../source/read-file.ts";
 import { holdsMailboxes, outermostRoots, type ServerRoot } from "../source/roots.ts";
@@ -41,6 +41,7 @@ export interface SurveyInput {
   readonly view: SourceView;
   readonly roots: readonly ServerRoot[];
   readonly parentFiles: Cursor<FileEntry>;
+  readonly parentRoots: ManifestRoot["roots"];
   readonly places: MailboxPlaces;
   readonly findings: FindingSink;
   /** What becomes of a file or a whole directory, by its root and its path from there. */
@@ -65,10 +66,13 @@ export class Survey {
   readonly counts: SurveyCounts = { directories: 0, directoriesListed: 0 };
   readonly #input: SurveyInput;
   readonly #rootAt: Map<ByteString, ServerRoot>;
+  /** Kind and path: elsewhere the parent may have seen files where mailboxes are now. */
+  readonly #parentRoots: ReadonlySet<string>;
   readonly #discovered: ServerRoot[] = [];
 
   constructor(input: SurveyInput) {
     this.#input = input;
+    this.#parentRoots = new Set(input.parentRoots.map(({ kind, path }) => `${kind}\0${path}`));
     this.#rootAt = new Map([...input.roots].reverse().map((root) => [root.path, root]));
   }
 
@@ -135,7 +139,12 @@ export class Survey {
     const { path, realPath, stat, before } = common;
     this.counts.directories++;
     const unchanged =
-      before !== undefined && before.leftOut === undefined && !before.racy && sameStat(before.stat, stat);
+      before !== undefined &&
+      before.leftOut === undefined &&
+      !before.racy &&
+      sameStat(before.stat, stat) &&
+      this.#parentRoots.has(`${root.kind}\0${toText(root.path)}`) &&
+      (before.mailboxDirectory !== true || holdsMailboxes(root));
     let listing: Listing | undefined;
     let unlisted = false;
     if (!unchanged) {

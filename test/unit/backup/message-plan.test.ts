@@ -14,7 +14,7 @@ import {
   planMessages,
 } from "../../../src/backup/message-plan.ts";
 import type { ByteString } from "../../../src/base/byte-string.ts";
-import type { MessageEntry } from "../../../src/manifest/model.ts";
+import type { FileStat, MessageEntry } from "../../../src/manifest/model.ts";
 import { collect, testId } from "../manifest/support.ts";
 
 interface Row {
@@ -57,6 +57,19 @@ const entry = (uid: number, change: Partial<MessageEntry> = {}): MessageEntry =>
   ...change,
 });
 
+/** What lies in another directory now. */
+const TODAY: FileStat = {
+  mode: 0o100600,
+  uid: 7,
+  gid: 8,
+  size: 100,
+  mtimeNs: 9n,
+  ctimeNs: 9n,
+  inode: 77,
+  links: 2,
+};
+const TODAYS_ATTRIBUTES = { mode: 0o100600, uidOwner: 7, gidOwner: 8, mtimeNs: 9n, inode: 77, linked: true };
+
 interface Given extends Partial<Omit<MessagePlanInput, "beforeEntries" | "directories">> {
   /** UIDs in the data directory; undefined: not listed. */
   readonly listed: readonly number[] | undefined;
@@ -85,6 +98,7 @@ async function plan({ listed, archive, entries = [], ...rest }: Given): Promise<
       ),
       mayReuse: true,
       hasFile: () => false,
+      statOf: () => TODAY,
       ...rest,
     }),
   );
@@ -121,7 +135,11 @@ describe("a message of the parent is taken over", () => {
       columns: columns({ uid: 1, flags: RECORD_ARCHIVED }),
       entries: [entry(1)],
     });
-    expect(decision).toEqual({ action: "reuse", entry: entry(1, { directory: 1 }), size: 100 });
+    expect(decision).toEqual({
+      action: "reuse",
+      entry: entry(1, { directory: 1, ...TODAYS_ATTRIBUTES }),
+      size: 100,
+    });
   });
 
   test("though its record says expunged", async () => {

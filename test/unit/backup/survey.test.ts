@@ -61,6 +61,7 @@ async function survey({
   const findings: string[] = [];
   const { before = [], decide = () => KEEP } = options;
   const walk = new Survey({
+    parentRoots: roots.map(({ kind, name, path }) => ({ kind, name, path })),
     view: new SourceView(fromText(dir.path), options.mappings ?? []),
     roots,
     parentFiles: new Cursor(
