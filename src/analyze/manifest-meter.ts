@@ -1,4 +1,5 @@
 /** What the records of a backup would take (its pages, and the small files that they name): made, and thrown away. */
+
 import type { ByteString } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
@@ -12,6 +13,7 @@ import type { PageCodec } from "../manifest/page-codec.ts";
 import { PageTreeWriter } from "../manifest/page-tree.ts";
 import type { PageKind, PageSink } from "../manifest/pages-io.ts";
 import { SourceFile } from "../source/read-file.ts";
+import type { Compression } from "../store/codec.ts";
 import type { ObjectId } from "../store/object.ts";
 import { ObjectHasher } from "../store/object-id.ts";
 import { UNENCRYPTED } from "../store/seal-context.ts";
@@ -27,9 +29,8 @@ export class ManifestMeter implements PageSink {
   readonly #mailboxes: Page<MailboxEntry>;
   readonly #files: Page<FileEntry>;
 
-  constructor() {
-    // As a run packs its records, whatever level its messages have.
-    this.#packs = new PackMeter("meta", "auto");
+  constructor(compression: Compression) {
+    this.#packs = new PackMeter("meta", compression);
     this.#mailboxes = new Page(mailboxPages, this);
     this.#files = new Page(filePages, this);
   }

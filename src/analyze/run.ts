@@ -50,7 +50,7 @@ class Analysis {
     this.#options = options;
     this.#context = context;
     this.#tally = new Tally(options.share, options.compression);
-    this.#meter = new ManifestMeter();
+    this.#meter = new ManifestMeter(options.compression);
     this.#began = context.clock.monotonicMs();
   }
 

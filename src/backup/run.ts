@@ -60,7 +60,12 @@ export async function runBackup(options: BackupOptions, context: BackupContext):
   const { repository, clock } = context;
   const bound = await bindServer(options, repository);
   const { name, parents } = bound;
-  const run = await repository.startRun({ server: name, host: hostname(), parent: parents.backup?.backup });
+  const run = await repository.startRun({
+    server: name,
+    host: hostname(),
+    parent: parents.backup?.backup,
+    compression: options.compression,
+  });
   try {
     return await new BackupRun(options, context, {
       ...bound,

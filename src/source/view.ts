@@ -114,7 +114,7 @@ export class SourceView {
    * A snapshot of one filesystem does not hold another one that was mounted inside it. If the resolved place is
    * on another device than the base it was looked up under, then the base does not cover it.
    */
-  requireSameDevice(resolved: ResolvedPath, setting: string): void {
+  requireSameDevice(resolved: Pick<ResolvedPath, "serverPath" | "realPath">, setting: string): void {
     if (!this.isMapped) return;
     const base = this.baseOf(resolved.serverPath);
     if (base === "/") return;

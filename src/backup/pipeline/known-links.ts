@@ -1,11 +1,12 @@
 /** What files with several links hold, by device and inode: so many of them, in flat memory; the oldest is forgotten. */
 import type { FileStat } from "../../base/file-stat.ts";
-import { sameStat } from "../../source/read-file.ts";
 import { asObjectId, type ObjectId } from "../../store/object.ts";
 
 const ID_BYTES = 32;
 const GUID_BYTES = 20;
-const RECORD_BYTES = ID_BYTES + GUID_BYTES;
+const HELD_BYTES = ID_BYTES + GUID_BYTES;
+const STAT_BYTES = 48;
+const RECORD_BYTES = HELD_BYTES + STAT_BYTES;
 
 export interface KnownLink {
   readonly id: ObjectId;
@@ -16,9 +17,9 @@ export interface KnownLink {
 export class KnownLinks {
   readonly #capacity: number;
   readonly #records: Buffer;
-  readonly #stats: (FileStat | undefined)[] = [];
   readonly #keys: string[] = [];
   readonly #positions = new Map<string, number>();
+  readonly #stat: Buffer = Buffer.alloc(STAT_BYTES);
   #next = 0;
 
   constructor(capacity: number) {
@@ -30,11 +31,11 @@ export class KnownLinks {
   find(key: string, stat: FileStat): KnownLink | undefined {
     const position = this.#positions.get(key);
     if (position === undefined) return undefined;
-    const then = this.#stats[position];
-    if (then === undefined || !sameStat(then, stat)) return undefined;
     const at = position * RECORD_BYTES;
-    const record = Buffer.from(this.#records.subarray(at, at + RECORD_BYTES));
-    return { id: asObjectId(record.subarray(0, ID_BYTES)), guid: record.subarray(ID_BYTES) };
+    encodeStat(stat, this.#stat);
+    if (this.#stat.compare(this.#records, at + HELD_BYTES, at + RECORD_BYTES) !== 0) return undefined;
+    const held = Buffer.from(this.#records.subarray(at, at + HELD_BYTES));
+    return { id: asObjectId(held.subarray(0, ID_BYTES)), guid: held.subarray(ID_BYTES) };
   }
 
   remember(key: string, stat: FileStat, { id, guid }: KnownLink): void {
@@ -47,8 +48,21 @@ export class KnownLinks {
       this.#keys[position] = key;
       this.#positions.set(key, position);
     }
-    this.#stats[position] = stat;
-    this.#records.set(id, position * RECORD_BYTES);
-    this.#records.set(guid, position * RECORD_BYTES + ID_BYTES);
+    const at = position * RECORD_BYTES;
+    this.#records.set(id, at);
+    this.#records.set(guid, at + ID_BYTES);
+    encodeStat(stat, this.#stat);
+    this.#records.set(this.#stat, at + HELD_BYTES);
   }
+}
+
+/** What `sameStat` compares. */
+function encodeStat({ size, mtimeNs, ctimeNs, inode, mode, uid, gid }: FileStat, target: Buffer): void {
+  target.writeDoubleLE(size, 0);
+  target.writeBigInt64LE(BigInt.asIntN(64, mtimeNs), 8);
+  target.writeBigInt64LE(BigInt.asIntN(64, ctimeNs), 16);
+  target.writeDoubleLE(inode, 24);
+  target.writeUInt32LE(mode >>> 0, 32);
+  target.writeUInt32LE(uid >>> 0, 36);
+  target.writeUInt32LE(gid >>> 0, 40);
 }
