@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ByteString, fromText } from "../base/byte-string.ts";
+import { fromText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { compareTrees, type Exceptions, readTree, type Tree } from "./tree.ts";
 

@@ -137,4 +137,4 @@ export function codesOf(result: BackupResult): FindingCode[] {
   return result.findings.map(({ code }) => code);
 }
 
-export const name = (text: string): ByteString => fromText(text);
+const name = (text: string): ByteString => fromText(text);

@@ -285,4 +285,4 @@ const BLANK_HEADER: Omit<IndexHeaderValues, keyof Pick<IndexHeader, "version">> 
   quotaExpungedUsed: 0n,
 };
 
-export const UNLINKED = INTERNAL_UNLINKED;
+const UNLINKED = INTERNAL_UNLINKED;
