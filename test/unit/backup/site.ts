@@ -3,7 +3,7 @@ import type { Backend } from "../../../src/backend/backend.ts";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import type { BackupOptions, BackupResult } from "../../../src/backup/options.ts";
 import { type BackupContext, runBackup } from "../../../src/backup/run.ts";
-import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
+import { fromText } from "../../../src/base/byte-string.ts";
 import { SimulatedClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
 import { assembleMessage } from "../../../src/chunker/assemble.ts";
@@ -136,5 +136,3 @@ export class Site implements Disposable {
 export function codesOf(result: BackupResult): FindingCode[] {
   return result.findings.map(({ code }) => code);
 }
-
-const name = (text: string): ByteString => fromText(text);

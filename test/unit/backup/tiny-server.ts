@@ -7,7 +7,6 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
-import { INTERNAL_UNLINKED } from "../../../src/cyrus/flags.ts";
 import type { IndexHeader } from "../../../src/cyrus/index-reader.ts";
 import type { IndexRecord } from "../../../src/cyrus/index-record.ts";
 import { encodeIndex, type IndexHeaderValues } from "../../../src/cyrus/index-writer.ts";
@@ -284,5 +283,3 @@ const BLANK_HEADER: Omit<IndexHeaderValues, keyof Pick<IndexHeader, "version">> 
   quotaDeletedUsed: 0n,
   quotaExpungedUsed: 0n,
 };
-
-const UNLINKED = INTERNAL_UNLINKED;
