@@ -29,7 +29,7 @@ export class MailboxHistory {
 
   private constructor(source: PageSource, parents: Parents) {
     this.#source = source;
-    this.#parents = [parents.checkpoint, parents.backup].filter((root) => root !== undefined);
+    this.#parents = [...parents.checkpoints, parents.backup].filter((root) => root !== undefined);
     this.#cursors = this.#parents.map(
       (root) => new Cursor(readPageTree(root.mailboxes, source, mailboxPages), ({ name }) => name),
     );

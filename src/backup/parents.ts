@@ -6,32 +6,41 @@ import type { Repository } from "../store/repository.ts";
 
 export interface Parents {
   readonly backup: ManifestRoot | undefined;
-  /** Newer than `backup`: holds what the interrupted run had finished. */
-  readonly checkpoint: ManifestRoot | undefined;
+  /**
+   * Newer than `backup`, newest first: each holds what an interrupted run had finished. One that was interrupted soon
+   * after it began has less than the one before it.
+   */
+  readonly checkpoints: readonly ManifestRoot[];
 }
+
+/** Of very many runs that were interrupted, those that got furthest. */
+const CHECKPOINTS_MAX = 4;
 
 export async function findParents(repository: Repository, server: string): Promise<Parents> {
   let backup: ManifestRoot | undefined;
   const names = (await repository.listBackups()).map(({ id }) => id).sort();
   for (const id of names.reverse()) {
-    const root = await readRoot(repository, id);
+    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id)));
     if (root?.server !== server) continue;
     backup = root;
     break;
   }
-  let checkpoint: ManifestRoot | undefined;
+  const checkpoints: ManifestRoot[] = [];
   for (const bytes of await repository.readCheckpoints()) {
-    const root = decodeRoot(bytes);
-    if (root.server !== server || (backup !== undefined && root.startedMs < backup.startedMs)) continue;
-    if (checkpoint === undefined || root.completedMs > checkpoint.completedMs) checkpoint = root;
+    const root = await orNothing(async () => decodeRoot(bytes));
+    if (root?.server !== server || (backup !== undefined && root.startedMs < backup.startedMs)) continue;
+    checkpoints.push(root);
   }
-  return { backup, checkpoint };
+  const furthest = checkpoints
+    .sort((a, b) => b.counts.messages - a.counts.messages)
+    .slice(0, CHECKPOINTS_MAX);
+  return { backup, checkpoints: furthest.sort((a, b) => b.completedMs - a.completedMs) };
 }
 
 /** undefined: it was forgotten between the listing and now, or cannot be read: an older one serves as parent then. */
-async function readRoot(repository: Repository, id: string): Promise<ManifestRoot | undefined> {
+async function orNothing(read: () => Promise<ManifestRoot>): Promise<ManifestRoot | undefined> {
   try {
-    return decodeRoot(await repository.readBackup(id));
+    return await read();
   } catch (error) {
     if (isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "BACKUP_NOT_FOUND"))
       return undefined;

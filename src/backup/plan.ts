@@ -46,7 +46,7 @@ export async function planBackup(
 ): Promise<BackupPlan> {
   const { view, server, name, parents } = await bindServer(options, repository);
   const decisions = new Decisions(options, server.layout, clock.nowMs());
-  const before = parents.checkpoint ?? parents.backup;
+  const before = parents.checkpoints[0] ?? parents.backup;
   const source = repository.objects;
 
   const surveyed = await surveyServer(

@@ -184,7 +184,7 @@ class BackupRun {
     const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
     progress.beginPhase("looking", clock.monotonicMs());
-    const before = parents.checkpoint ?? parents.backup;
+    const before = parents.checkpoints[0] ?? parents.backup;
     const input = {
       view,
       roots: server.roots,

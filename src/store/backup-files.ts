@@ -1,9 +1,9 @@
-/** Backups and checkpoints as files: names, sealed content. What is in them is the manifest's affair. */
+/** Backups, checkpoints and runs as files: names, sealed content. What is in them is the manifest's affair. */
 import { randomBytes } from "node:crypto";
 import type { Backend } from "../backend/backend.ts";
 import { ByteReader, toHex } from "../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { type RunRecord, readRun } from "./run-record.ts";
+import { RUNS_PREFIX, type RunRecord, readRun } from "./run-record.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const BACKUPS_PREFIX = "backups/";
@@ -120,4 +120,19 @@ export async function readCheckpoint(
   const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed), name);
   const server = reader.text();
   return { run, server, bytes: reader.raw(reader.remaining) };
+}
+
+/** Of all servers, oldest first. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
+export async function readRuns(backend: Backend, sealer: Sealer): Promise<RunRecord[]> {
+  const ids: string[] = [];
+  for await (const { name } of backend.list(RUNS_PREFIX)) {
+    const id = name.slice(RUNS_PREFIX.length);
+    if (timeOfId(id) !== undefined) ids.push(id);
+  }
+  const runs: RunRecord[] = [];
+  for (const id of ids.sort()) {
+    const run = await readRun(backend, sealer, id);
+    if (run !== undefined) runs.push(run);
+  }
+  return runs;
 }

@@ -13,7 +13,7 @@ import {
   listBackups,
   readBackup,
   readCheckpoints,
-  timeOfId,
+  readRuns,
 } from "./backup-files.ts";
 import { newKeySet, sealContextOf } from "./key-set.ts";
 import {
@@ -40,7 +40,7 @@ import {
   type RepositoryConfig,
 } from "./repository-config.ts";
 import { Run, type RunOptions } from "./run.ts";
-import { RUNS_PREFIX, type RunRecord, readRun } from "./run-record.ts";
+import type { RunRecord } from "./run-record.ts";
 import { type SealContext, UNENCRYPTED } from "./seal-context.ts";
 import { Sealer } from "./sealer.ts";
 import { storeSelfTest } from "./store-self-test.ts";
@@ -193,18 +193,8 @@ export class Repository {
   }
 
   /** Of all servers, oldest first. */
-  async listRuns(): Promise<RunRecord[]> {
-    const ids: string[] = [];
-    for await (const { name } of this.backend.list(RUNS_PREFIX)) {
-      const id = name.slice(RUNS_PREFIX.length);
-      if (timeOfId(id) !== undefined) ids.push(id);
-    }
-    const runs: RunRecord[] = [];
-    for (const id of ids.sort()) {
-      const run = await readRun(this.backend, this.sealer, id);
-      if (run !== undefined) runs.push(run);
-    }
-    return runs;
+  listRuns(): Promise<RunRecord[]> {
+    return readRuns(this.backend, this.sealer);
   }
 
   async startRun(options: RunOptions): Promise<Run> {

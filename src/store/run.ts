@@ -12,6 +12,7 @@ import {
   checkpointName,
   newTimedId,
   readCheckpoints,
+  readRuns,
   sealRoot,
   timeOfId,
 } from "./backup-files.ts";
@@ -214,15 +215,18 @@ export class Run {
     return pack.live && !pack.marked;
   }
 
-  /** Checkpoints of this server that nobody is at work on any more. */
+  /** Checkpoints and run files of this server that nobody is at work on any more. */
   async #removeSuperfluous(): Promise<void> {
     const { backend, sealer, clock } = this.#parts;
     const here = isHere(this.#record.host);
+    const isOver = (record: RunRecord) => isStaleRun(record, clock.nowMs(), here);
     for (const { run, server, record } of await readCheckpoints(backend, sealer)) {
       if (run === this.id || server !== this.#record.server) continue;
-      if (record !== undefined && !isStaleRun(record, clock.nowMs(), here)) continue;
-      await backend.remove(checkpointName(run));
-      if (record !== undefined) await backend.remove(runName(run));
+      if (record === undefined || isOver(record)) await backend.remove(checkpointName(run));
+    }
+    for (const record of await readRuns(backend, sealer)) {
+      if (record.run === this.id || record.server !== this.#record.server) continue;
+      if (isOver(record)) await backend.remove(runName(record.run));
     }
     await backend.remove(checkpointName(this.id));
   }

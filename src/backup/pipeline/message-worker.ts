@@ -23,10 +23,11 @@ import type {
   StoreResult,
   WorkerSettings,
 } from "./messages.ts";
+import { OutputQueue } from "./output-queue.ts";
 
 /** A larger message is read in windows, three times if it is new, and never held. */
 export const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
-const WINDOW_BYTES = 4 * 1024 * 1024;
+const WINDOW_BYTES = 1024 * 1024;
 /**
  * Batches are made by the sizes that the index gives. Where it gives none, or lies, they can be far larger than
  * meant: what goes beyond this is treated like a large message.
@@ -68,6 +69,7 @@ export class MessageWorker {
   readonly #links = new KnownLinks(LINKS_REMEMBERED);
   readonly #freeBuffers: BatchBuffer[] = [];
   #heldBytes = 0;
+  #windowBytes: Buffer = Buffer.alloc(0);
   #pack: PackWriter | undefined;
 
   constructor(settings: WorkerSettings) {
@@ -104,13 +106,18 @@ export class MessageWorker {
     return { parts: batch.partIds };
   }
 
-  storeParts(batchNumber: number, wanted: readonly boolean[]): StorePartsResult {
+  /** @param onEarly - is given output before the end, where there is much. */
+  storeParts(
+    batchNumber: number,
+    wanted: readonly boolean[],
+    onEarly?: (output: readonly PackOutput[]) => void,
+  ): StorePartsResult {
     const batch = this.#batch(batchNumber);
     const missing = new Set<string>();
     batch.partIds.forEach((id, position) => {
       if (wanted[position]) missing.add(idKey(id));
     });
-    const output: PackOutput[] = [];
+    const output = new OutputQueue(onEarly);
     const large: ObjectId[] = [];
     let partBytes = 0;
     const storePart = (id: ObjectId, bytes: Uint8Array): void => {
@@ -136,13 +143,13 @@ export class MessageWorker {
     this.#batches.delete(batchNumber);
     batch.buffer.clear();
     this.#freeBuffers.push(batch.buffer);
-    return { output, partBytes, large };
+    return { output: output.takeRest(), partBytes, large };
   }
 
   finishPacks(): readonly PackOutput[] {
-    const output: PackOutput[] = [];
+    const output = new OutputQueue();
     this.#finishPack(output);
-    return output;
+    return output.takeRest();
   }
 
   #readOne(file: MessageFile, buffer: BatchBuffer): { outcome: MessageOutcome; message?: HeldMessage } {
@@ -196,7 +203,7 @@ export class MessageWorker {
     const sha1 = createHash("sha1");
     const { size } = source.stat;
     for (let offset = 0; offset < size; ) {
-      const window = source.read(offset, Math.min(WINDOW_BYTES, size - offset));
+      const window = source.readInto(this.#window(Math.min(WINDOW_BYTES, size - offset)), offset);
       if (window.length === 0) return undefined;
       hash.update(window);
       sha1.update(window);
@@ -263,7 +270,7 @@ export class MessageWorker {
     if (source === undefined) throw changedUnderway(message);
     try {
       const read = (offset: number, length: number): Buffer => {
-        const bytes = source.read(offset, length);
+        const bytes = source.readInto(this.#window(length), offset);
         if (bytes.length !== length) throw changedUnderway(message);
         return bytes;
       };
@@ -273,7 +280,7 @@ export class MessageWorker {
     }
   }
 
-  #add(object: StoredObject, lane: BlockLane, output: PackOutput[]): void {
+  #add(object: StoredObject, lane: BlockLane, output: OutputQueue): void {
     if (this.#pack === undefined) {
       const { seal, compression } = this.#settings;
       this.#pack = new PackWriter(seal, { packKind: "data", compression });
@@ -284,12 +291,18 @@ export class MessageWorker {
     if (this.#pack.isFull) this.#finishPack(output);
   }
 
-  #finishPack(output: PackOutput[]): void {
+  #finishPack(output: OutputQueue): void {
     const pack = this.#pack;
     if (pack === undefined) return;
     const bytes = pack.finish();
     output.push({ packId: pack.packId, bytes, directory: pack.directoryBytes() });
     this.#pack = undefined;
+  }
+
+  /** The same bytes at each call, as far as they are enough. */
+  #window(length: number): Buffer {
+    if (this.#windowBytes.length < length) this.#windowBytes = Buffer.allocUnsafeSlow(length);
+    return this.#windowBytes.subarray(0, length);
   }
 
   #batch(number: number): Batch {

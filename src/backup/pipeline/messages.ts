@@ -58,8 +58,17 @@ export interface MessageWorkerPort {
   read(batch: number, files: readonly MessageFile[]): Promise<readonly MessageOutcome[]>;
   /** @param wanted - for each file of the batch: nobody has this message yet. */
   store(batch: number, wanted: readonly boolean[]): Promise<StoreResult>;
-  /** @param wanted - for each part: nobody has it yet. Ends the batch. */
-  storeParts(batch: number, wanted: readonly boolean[]): Promise<StorePartsResult>;
+  /**
+   * Ends the batch.
+   * @param wanted - for each part: nobody has it yet.
+   * @param onEarly - takes what comes before the end, where there is much: a large message's packs are never held as a
+   *   whole. The worker waits while too much of it is unwritten. `output` of the result comes after all of it.
+   */
+  storeParts(
+    batch: number,
+    wanted: readonly boolean[],
+    onEarly: (output: readonly PackOutput[]) => Promise<void>,
+  ): Promise<StorePartsResult>;
   /** Ends the open packs, so that everything stored so far can become durable. */
   finishPacks(): Promise<readonly PackOutput[]>;
   close(): Promise<void>;

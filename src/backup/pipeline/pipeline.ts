@@ -78,9 +78,17 @@ export class MessagePipeline {
       });
       const { parts } = await worker.store(batch, wanted);
       const partsWanted = await this.#writer.claim("data", parts);
-      const { output, large } = await worker.storeParts(batch, partsWanted);
+      const early: Promise<void>[] = [];
+      const { output, large } = await worker.storeParts(batch, partsWanted, (stretches) => {
+        const written = this.#write(stretches);
+        // A failure is met below.
+        written.catch(() => {});
+        early.push(written);
+        return written;
+      });
       this.#large.push(...large);
-      await this.#write(output);
+      // At once, so that nothing of the same worker comes before it.
+      await Promise.all([...early, this.#write(output)]);
       return outcomes;
     } finally {
       lane.busy--;

@@ -12,7 +12,8 @@ import type {
   StoreResult,
   WorkerSettings,
 } from "./messages.ts";
-import type { Answer, Call } from "./worker-entry.ts";
+import { bytesOf, Unwritten } from "./unwritten.ts";
+import type { Answer, Call, WorkerStart } from "./worker-entry.ts";
 
 /** V8's young generation of a worker: what a batch needs dies at once, so a small one is enough. */
 const YOUNG_GENERATION_MB = 8;
@@ -23,11 +24,18 @@ export function startWorkers(settings: WorkerSettings, threads: number): Message
   return Array.from({ length: threads }, () => inOwnThread(settings));
 }
 
+interface Waiter {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly onEarly: ((output: readonly PackOutput[]) => Promise<void>) | undefined;
+}
+
 function inThisThread(settings: WorkerSettings): MessageWorkerPort {
   const worker = new MessageWorker(settings);
   return {
     read: async (batch, files) => worker.read(batch, files),
     store: async (batch, wanted) => worker.store(batch, wanted),
+    // Without a thread there is nobody who could write meanwhile: all of it comes at the end.
     storeParts: async (batch, wanted) => worker.storeParts(batch, wanted),
     finishPacks: async () => worker.finishPacks(),
     close: async () => {},
@@ -35,14 +43,15 @@ function inThisThread(settings: WorkerSettings): MessageWorkerPort {
 }
 
 function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
+  const unwritten = new Unwritten();
   const options = {
-    workerData: settings,
+    workerData: { settings, unwritten: unwritten.shared } satisfies WorkerStart,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   };
   const thread = import.meta.url.endsWith(".ts")
     ? new Worker(bootFromSource(), { ...options, eval: true })
     : new Worker(new URL("./worker-entry.js", import.meta.url), options);
-  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  const waiting = new Map<number, Waiter>();
   let calls = 0;
   let ended: Error | undefined;
 
@@ -51,8 +60,15 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   };
-  thread.on("message", ({ call, result, error }: Answer) => {
+  thread.on("message", ({ call, early, result, error }: Answer) => {
     const waiter = waiting.get(call);
+    if (early !== undefined) {
+      const bytes = bytesOf(early);
+      const written = () => unwritten.subtract(bytes);
+      // Who asked meets a failure at the end of the call; until then the thread must not wait for ever.
+      waiter?.onEarly?.(early).then(written, written);
+      return;
+    }
     waiting.delete(call);
     if (error === undefined) waiter?.resolve(result);
     else waiter?.reject(revive(error));
@@ -60,18 +76,19 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
   thread.on("error", endAll);
   thread.on("exit", (code) => endAll(new Error(`a worker thread ended with code ${code}`)));
 
-  const ask = <T>(call: DistributiveOmit<Call, "call">): Promise<T> =>
+  const ask = <T>(call: DistributiveOmit<Call, "call">, onEarly?: Waiter["onEarly"]): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       if (ended) return reject(ended);
       const number = ++calls;
-      waiting.set(number, { resolve: resolve as (value: unknown) => void, reject });
+      waiting.set(number, { resolve: resolve as (value: unknown) => void, reject, onEarly });
       thread.postMessage({ ...call, call: number });
     });
 
   return {
     read: (batch, files) => ask<readonly MessageOutcome[]>({ step: "read", batch, files }),
     store: (batch, wanted) => ask<StoreResult>({ step: "store", batch, wanted }),
-    storeParts: (batch, wanted) => ask<StorePartsResult>({ step: "storeParts", batch, wanted }),
+    storeParts: (batch, wanted, onEarly) =>
+      ask<StorePartsResult>({ step: "storeParts", batch, wanted }, onEarly),
     finishPacks: () => ask<readonly PackOutput[]>({ step: "finishPacks" }),
     close: async () => {
       await thread.terminate();

@@ -164,8 +164,8 @@ function heldWorker(inner: MessageWorkerPort) {
       await new Promise<void>((resolve) => waiting.push(resolve));
       return await inner.read(batch, files);
     },
-    storeParts: async (batch, wanted) => {
-      const result = await inner.storeParts(batch, wanted);
+    storeParts: async (batch, wanted, onEarly) => {
+      const result = await inner.storeParts(batch, wanted, onEarly);
       active--;
       return result;
     },
@@ -294,6 +294,44 @@ describe("a worker", () => {
     expect(outcome).toMatchObject({ state: "read", guidMatches: true });
     expect(pipeline.largeMessages).toEqual([idOf(outcome)]);
     expect((await site.text(idOf(outcome))) === content.toString("latin1")).toBe(true);
+  });
+
+  test("hands out what it makes of a large message while it goes on, and waits for it to be written", async () => {
+    const content = mailWithAttachment("large", "large.bin", 24 * 1024 * 1024);
+    const [worker] = startWorkers(SETTINGS, 1) as [MessageWorkerPort];
+    const early: number[] = [];
+    let unwritten = 0;
+    let mostUnwritten = 0;
+    const pipeline = pipelineWith({
+      ...worker,
+      storeParts: (batch, wanted, onEarly) =>
+        worker.storeParts(batch, wanted, async (output) => {
+          const bytes = output.reduce((sum, it) => sum + it.bytes.length, 0);
+          early.push(bytes);
+          unwritten += bytes;
+          mostUnwritten = Math.max(mostUnwritten, unwritten);
+          const written = onEarly(output);
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          unwritten -= bytes;
+          await written;
+        }),
+    });
+    const [outcome] = await pipeline.process([fileOf("large", content)]);
+    await flush(pipeline);
+    expect(early.length).toBeGreaterThan(3);
+    expect(mostUnwritten).toBeLessThan(20 * 1024 * 1024);
+    expect((await site.text(idOf(outcome))) === content.toString("latin1")).toBe(true);
+  });
+
+  test("ends, and says why, when what it hands out early cannot be written", async () => {
+    const content = mailWithAttachment("large", "large.bin", 24 * 1024 * 1024);
+    const pipeline = pipelineOf(1);
+    const begin = run.writer.beginPack.bind(run.writer);
+    run.writer.beginPack = async (packId, packKind) => {
+      const sink = await begin(packId, packKind);
+      return { ...sink, append: () => Promise.reject(new Error("the disk is full")) };
+    };
+    await expect(pipeline.process([fileOf("large", content)])).rejects.toThrow("the disk is full");
   });
 
   test("holds no more than it should of a batch that is larger than anybody thought", async () => {

@@ -186,6 +186,26 @@ describe("Run", () => {
     expect(await names(backend, "checkpoints/")).toEqual([]);
   });
 
+  test("removes the file of a run of its server that left nothing else, once that is over", async () => {
+    const backend = new MemoryBackend();
+    const clock = new SimulatedClock({ startMs: Date.UTC(2026, 0, 1) });
+    const silent = await (await newPlain(backend, { clock })).startRun({ ...WHO, host: "elsewhere" });
+    const another = await (await openPlain(backend, { clock })).startRun({
+      server: "other",
+      host: "elsewhere",
+    });
+    const repository = await openPlain(backend, { clock });
+    await backUp(repository, [content("a")]);
+    expect((await repository.listRuns()).map(({ run }) => run).sort()).toEqual(
+      [silent.id, another.id].sort(),
+    );
+    clock.advance(3_700_000);
+    await backUp(repository, [content("b")]);
+    expect((await repository.listRuns()).map(({ run }) => run)).toEqual([another.id]);
+    await silent.abort();
+    await another.abort();
+  });
+
   test("does not take a checkpoint from a run that is at work, but from one that has fallen silent", async () => {
     const backend = new MemoryBackend();
     const clock = new SimulatedClock({ startMs: Date.UTC(2026, 0, 1) });
