@@ -256,17 +256,17 @@ describe("a message", () => {
     const { site, anna } = it;
     const path = site.server.message(anna, 2);
     const { SourceFile } = await import("../../src/source/read-file.ts");
-    const read = SourceFile.prototype.read;
-    SourceFile.prototype.read = function (offset, length) {
+    const read = SourceFile.prototype.readInto;
+    SourceFile.prototype.readInto = function (target, offset) {
       if (this.path.endsWith("/2.")) throw diskError(path);
-      return read.call(this, offset, length);
+      return read.call(this, target, offset);
     };
     try {
       const result = await site.backUp();
       expect(result.findings).toMatchObject([{ code: "file-unreadable", severity: "error", uid: 2 }]);
       expect([...(await site.messages(result, "user.anna")).keys()]).toEqual([1, 3]);
     } finally {
-      SourceFile.prototype.read = read;
+      SourceFile.prototype.readInto = read;
     }
     const healed = await site.backUp();
     expect(healed.findings).toEqual([]);
@@ -277,15 +277,15 @@ describe("a message", () => {
     using it = await withAnna();
     const { site, anna } = it;
     const { SourceFile } = await import("../../src/source/read-file.ts");
-    const read = SourceFile.prototype.read;
-    SourceFile.prototype.read = function (offset, length) {
+    const read = SourceFile.prototype.readInto;
+    SourceFile.prototype.readInto = function (target, offset) {
       if (this.path.endsWith("/2.")) throw diskError(this.path);
-      return read.call(this, offset, length);
+      return read.call(this, target, offset);
     };
     try {
       await site.backUp({}, { acceptRules: ["file-unreadable"] });
     } finally {
-      SourceFile.prototype.read = read;
+      SourceFile.prototype.readInto = read;
     }
     if (anna.messages[0]) anna.messages[0].flagWord = 2;
     site.server.writeIndex(anna);
