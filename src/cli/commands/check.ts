@@ -1,4 +1,5 @@
 import { CyrvaultError } from "../../base/errors.ts";
+import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
 import { example, type Register } from "../command.ts";
@@ -21,6 +22,7 @@ export const registerCheck: Register = (program, act) => {
       example("cyrvault check --repo /backup/cyrus", "cyrvault check --repo /backup/cyrus --read-data=10%"),
     );
   act<Options>(command, async (session, _args, { readData }) => {
+    keepMemorySmall();
     const readDataPercent = parsePercent(readData);
     const { clock, progress, signal, output } = session;
     return await session.withRepository("read", async (repository) => {
