@@ -14,17 +14,14 @@ export const FINDING_CODES = [
   "file-changed",
   "special-file",
   "symlink-directory",
-  "mount-below-root",
   "attributes-not-kept",
   // configuration and layout
   "config-unknown-location",
-  "root-absent",
   "sieve-in-homes",
   // mailboxes
   "mailbox-missing",
   "mailbox-unlisted",
   "mailbox-name-invalid",
-  "mailbox-remote",
   "uniqueid-duplicate",
   "header-missing",
   "header-damaged",
