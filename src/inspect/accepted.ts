@@ -8,6 +8,7 @@ import { aCount, aString, JsonFields, JsonPlace, listOf } from "../manifest/json
 import type { Repository } from "../store/repository.ts";
 
 type Place = Pick<Repository, "backend" | "sealer">;
+type WritablePlace = Place & Pick<Repository, "requireWritable">;
 
 const PREFIX = "accepted/";
 const PURPOSE = "accepted";
@@ -42,11 +43,12 @@ export async function readAcceptRules(
  * @throws {CyrvaultError} `USAGE`: not a rule.
  */
 export async function addAcceptRules(
-  place: Place,
+  place: WritablePlace,
   server: string,
   rules: readonly string[],
 ): Promise<readonly string[]> {
   const { backend, sealer } = place;
+  place.requireWritable();
   const added = rules.map((rule) => formatAcceptRule(parseAcceptRule(rule)));
   const all = [...new Set([...(await readAcceptRules(place, server)), ...added])].sort();
   const name = nameFor(sealer, server);

@@ -6,20 +6,35 @@ import { type Epoch, type KeyedSealContext, SECRET_BYTES, WRITER_ID_BYTES } from
 
 const VERSION = 1;
 const ENTRIES_MAX = 1000;
-/** On disk: never renumber. 4 and 5 are reserved for X25519. */
-const TAG = { idKey: 1, indexKey: 2, contentKey: 3 } as const;
+/** On disk: never renumber. 5 and 7 are the public halves of 4 and 6, for those who may only write. */
+const TAG = { idKey: 1, indexKey: 2, contentKey: 3, agreementKey: 4, signingKey: 6 } as const;
+const TAG_MAX = TAG.signingKey;
+
+export interface KeySetEpoch extends Epoch {
+  /** X25519 private key: opens what is sealed to its public half. */
+  readonly agreementKey: Uint8Array;
+}
 
 /** Independent random secrets. Never written but wrapped. */
 export interface KeySet {
   readonly idKey: Uint8Array;
   readonly indexKey: Uint8Array;
   /** Ascending by number, at least one. */
-  readonly epochs: readonly Epoch[];
+  readonly epochs: readonly KeySetEpoch[];
+  /** Ed25519 private key (the seed of RFC 8032): with it, whoever may read vouches for something before those who may not. */
+  readonly signingKey: Uint8Array;
 }
 
 export function newKeySet(random: (count: number) => Uint8Array = randomBytes): KeySet {
   const secret = () => Uint8Array.from(random(SECRET_BYTES));
-  return { idKey: secret(), indexKey: secret(), epochs: [{ number: 1, contentKey: secret() }] };
+  const [idKey, indexKey, contentKey, agreementKey, signingKey] = [
+    secret(),
+    secret(),
+    secret(),
+    secret(),
+    secret(),
+  ];
+  return { idKey, indexKey, epochs: [{ number: 1, contentKey, agreementKey }], signingKey };
 }
 
 /** @param writerId - 16 bytes that stand in clear in what is written. */
@@ -29,14 +44,19 @@ export function sealContextOf(
 ): KeyedSealContext {
   assert(writerId.length === WRITER_ID_BYTES, "a writer id has 16 bytes");
   // Copies: a view into Node's shared pool would take the whole pool along to another thread.
-  return { encrypted: true, ...keySet, writerId: Uint8Array.from(writerId) };
+  const { idKey, indexKey } = keySet;
+  const epochs = keySet.epochs.map(({ number, contentKey }) => ({ number, contentKey }));
+  return { encrypted: true, idKey, indexKey, epochs, writerId: Uint8Array.from(writerId) };
 }
 
 export function encodeKeySet(keySet: KeySet): Buffer {
-  const writer = new ByteWriter().u8(VERSION).varint(2 + keySet.epochs.length);
+  const writer = new ByteWriter().u8(VERSION).varint(3 + 2 * keySet.epochs.length);
   writer.u8(TAG.idKey).u32(0).raw(keySet.idKey);
   writer.u8(TAG.indexKey).u32(0).raw(keySet.indexKey);
   for (const { number, contentKey } of keySet.epochs) writer.u8(TAG.contentKey).u32(number).raw(contentKey);
+  for (const { number, agreementKey } of keySet.epochs)
+    writer.u8(TAG.agreementKey).u32(number).raw(agreementKey);
+  writer.u8(TAG.signingKey).u32(0).raw(keySet.signingKey);
   return writer.toBytes();
 }
 
@@ -46,24 +66,49 @@ export function decodeKeySet(bytes: Uint8Array): KeySet {
   const version = reader.u8();
   if (version !== VERSION) throw unsupported(`version ${version}`);
   const entries = reader.varint(ENTRIES_MAX);
-  let idKey: Uint8Array | undefined;
-  let indexKey: Uint8Array | undefined;
-  const epochs: Epoch[] = [];
+  const read: { readonly tag: number; readonly epoch: number; readonly secret: Uint8Array }[] = [];
   for (let i = 0; i < entries; i++) {
-    const tag = reader.u8();
-    const number = reader.u32();
-    const secret = Uint8Array.from(reader.raw(SECRET_BYTES));
-    if (tag === TAG.idKey && idKey === undefined && number === 0) idKey = secret;
-    else if (tag === TAG.indexKey && indexKey === undefined && number === 0) indexKey = secret;
-    else if (tag === TAG.contentKey && number > (epochs.at(-1)?.number ?? 0))
-      epochs.push({ number, contentKey: secret });
-    else if (tag > TAG.contentKey) throw unsupported(`a secret of kind ${tag}`);
-    else throw reader.damaged("a secret stands twice or in the wrong place");
+    const entry = {
+      tag: reader.u8(),
+      epoch: reader.u32(),
+      secret: Uint8Array.from(reader.raw(SECRET_BYTES)),
+    };
+    const before = read.at(-1);
+    const ascends =
+      before === undefined ||
+      entry.tag > before.tag ||
+      (entry.tag === before.tag && entry.epoch > before.epoch);
+    if (!ascends) throw reader.damaged("a secret stands twice or in the wrong place");
+    read.push(entry);
   }
   reader.end();
-  if (idKey === undefined || indexKey === undefined || epochs.length === 0)
-    throw reader.damaged("a secret is lacking");
-  return { idKey, indexKey, epochs };
+  const known: readonly number[] = Object.values(TAG);
+  for (const { tag } of read) {
+    if (tag > 0 && tag <= TAG_MAX + 1 && !known.includes(tag)) throw unsupported("a key that may only write");
+    if (!known.includes(tag)) throw unsupported(`a secret of kind ${tag}`);
+  }
+  const ofTag = (wanted: number) => read.filter(({ tag }) => tag === wanted);
+  const single = (wanted: number): Uint8Array => {
+    const [only, ...more] = ofTag(wanted);
+    if (only === undefined || only.epoch !== 0 || more.length > 0)
+      throw reader.damaged("a secret is lacking or stands in the wrong place");
+    return only.secret;
+  };
+  const contentKeys = ofTag(TAG.contentKey);
+  const agreementKeys = ofTag(TAG.agreementKey);
+  if (contentKeys.length === 0 || contentKeys.length !== agreementKeys.length)
+    throw reader.damaged("an epoch is lacking a secret");
+  const epochs = contentKeys.map(({ epoch, secret }, i): KeySetEpoch => {
+    const agreement = agreementKeys[i];
+    if (epoch === 0 || agreement?.epoch !== epoch) throw reader.damaged("an epoch is lacking a secret");
+    return { number: epoch, contentKey: secret, agreementKey: agreement.secret };
+  });
+  return {
+    idKey: single(TAG.idKey),
+    indexKey: single(TAG.indexKey),
+    epochs,
+    signingKey: single(TAG.signingKey),
+  };
 }
 
 function unsupported(which: string): CyrvaultError {

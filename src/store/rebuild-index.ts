@@ -27,6 +27,7 @@ export interface Rebuilt {
 /** @throws {CyrvaultError} `LOCKED`: another process holds the object index. */
 export async function rebuildIndex(repository: Repository, options: RebuildOptions): Promise<Rebuilt> {
   const { lookup, indexDirectory } = repository;
+  repository.requireWritable();
   await emptyIndex(repository);
   let objects = 0;
   const counting = (phase: "segments" | "index") => (count: number) => {

@@ -18,8 +18,17 @@ export interface RepositoryConfig {
   readonly encrypted: boolean;
   /** What writers aim at: names to integers. A reader needs none of them. */
   readonly parameters: Readonly<Record<string, number>>;
+  /** Additions to the format, by name, without which one cannot read, or must not write. This version knows none. */
+  readonly features: RepositoryFeatures;
   readonly mac: string;
 }
+
+export interface RepositoryFeatures {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+}
+
+export const NO_FEATURES: RepositoryFeatures = { read: [], write: [] };
 
 export const DEFAULT_PARAMETERS: Readonly<Record<string, number>> = {
   blockBytes: BLOCK_BYTES_TARGET,
@@ -51,7 +60,7 @@ export function decodeConfig(bytes: Buffer): RepositoryConfig {
       `the repository has format version ${String(fields["version"])}, this cyrvault knows ${VERSION}`,
       { hint: "use the version of cyrvault that made it, or a newer one" },
     );
-  const { id, created, objectIds, sealing, parameters, mac } = fields;
+  const { id, created, objectIds, sealing, parameters, features, mac } = fields;
   const encrypted = sealing === "aes-256-gcm" && objectIds === "hmac-sha-256";
   if (!encrypted && !(sealing === "none" && objectIds === "sha-256"))
     throw damaged("an unknown combination of objectIds and sealing");
@@ -59,8 +68,11 @@ export function decodeConfig(bytes: Buffer): RepositoryConfig {
     throw damaged("a field is lacking");
   if (typeof mac !== "string" || !/^[0-9a-f]{64}$/.test(mac)) throw damaged("no MAC");
   if (!isParameters(parameters)) throw damaged("parameters are names and integers");
-  const config = { id, created, encrypted, parameters, mac };
+  if (!isFeatures(features)) throw damaged("features are two lists of names");
+  const { read, write } = features;
+  const config = { id, created, encrypted, parameters, features: { read, write }, mac };
   if (!print(config).equals(bytes)) throw damaged("not as it was written");
+  if (read.length > 0) throw unknownFeatures(read);
   return config;
 }
 
@@ -70,7 +82,7 @@ export function isConfigOf(config: RepositoryConfig, sealer: Sealer): boolean {
 }
 
 function print(config: RepositoryConfig): Buffer {
-  const { id, created, encrypted, parameters, mac } = config;
+  const { id, created, encrypted, parameters, features, mac } = config;
   const fields = {
     format: FORMAT,
     version: VERSION,
@@ -79,6 +91,7 @@ function print(config: RepositoryConfig): Buffer {
     objectIds: encrypted ? "hmac-sha-256" : "sha-256",
     sealing: encrypted ? "aes-256-gcm" : "none",
     parameters,
+    features,
     mac,
   };
   return Buffer.from(`${JSON.stringify(fields, null, 2)}\n`, "utf8");
@@ -87,6 +100,27 @@ function print(config: RepositoryConfig): Buffer {
 function isParameters(value: unknown): value is Record<string, number> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   return Object.values(value).every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0);
+}
+
+function isFeatures(value: unknown): value is RepositoryFeatures {
+  if (typeof value !== "object" || value === null) return false;
+  const { read, write } = value as Record<string, unknown>;
+  const isNames = (names: unknown) =>
+    Array.isArray(names) && names.every((name) => typeof name === "string" && /^[a-z0-9-]{1,64}$/.test(name));
+  return isNames(read) && isNames(write);
+}
+
+/** @throws {CyrvaultError} `REPOSITORY_VERSION`: this version could do harm by writing. */
+export function checkWritable(config: RepositoryConfig): void {
+  if (config.features.write.length > 0) throw unknownFeatures(config.features.write);
+}
+
+function unknownFeatures(names: readonly string[]): CyrvaultError {
+  return new CyrvaultError(
+    "REPOSITORY_VERSION",
+    `the repository uses what this version of cyrvault does not know: ${names.join(", ")}`,
+    { hint: "use a newer version" },
+  );
 }
 
 function damaged(why: string, cause?: unknown): CyrvaultError {

@@ -32,10 +32,12 @@ import { PACKS_PREFIX } from "./pack-types.ts";
 import {
   CONFIG_BYTES_MAX,
   CONFIG_NAME,
+  checkWritable,
   DEFAULT_PARAMETERS,
   decodeConfig,
   encodeConfig,
   isConfigOf,
+  NO_FEATURES,
   REPOSITORY_ID_BYTES,
   type RepositoryConfig,
 } from "./repository-config.ts";
@@ -95,7 +97,7 @@ export async function initRepository(
   }
   const { encrypted } = context;
   const config = encodeConfig(
-    { id, created, encrypted, parameters: DEFAULT_PARAMETERS },
+    { id, created, encrypted, parameters: DEFAULT_PARAMETERS, features: NO_FEATURES },
     new Sealer(context),
   );
   try {
@@ -197,7 +199,13 @@ export class Repository {
     return readRuns(this.backend, this.sealer);
   }
 
+  /** Before anything is written. @throws {CyrvaultError} `REPOSITORY_VERSION`: for writing, a newer version is needed. */
+  requireWritable(): void {
+    checkWritable(this.config);
+  }
+
   async startRun(options: RunOptions): Promise<Run> {
+    this.requireWritable();
     const run = await Run.start(
       {
         backend: this.backend,

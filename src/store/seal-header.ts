@@ -6,7 +6,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { ByteReader, ByteWriter, equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
 import { deriveKey, openBytes, type SealKey, sealBytes } from "./seal.ts";
-import { type Epoch, SECRET_BYTES, type SealContext, WRITER_ID_BYTES } from "./seal-context.ts";
+import {
+  type Epoch,
+  type KeyedSealContext,
+  SECRET_BYTES,
+  type SealContext,
+  WRITER_ID_BYTES,
+} from "./seal-context.ts";
 
 export const PACK_MAGIC = "CYRVPACK";
 export const SEALED_FILE_MAGIC = "CYRVFILE";
@@ -21,7 +27,10 @@ const WRAPPED_BYTES_MAX = 255;
 export const HEADER_BYTES_MAX = FIXED_BYTES + WRAPPED_BYTES_MAX + CHECK_BYTES;
 
 /** On disk: never renumber. */
-const WRAP = { none: 0, contentKey: 1, x25519Reserved: 2 } as const;
+const WRAP = { none: 0, contentKey: 1, x25519Reserved: 2, indexKey: 3 } as const;
+
+/** Who can open it: who may read the content, or every writer. */
+export type Readers = "content" | "writers";
 
 export interface SealedHeader {
   /** The encoded bytes, exactly. */
@@ -40,27 +49,27 @@ export function encodeSealedHeader(
   kind: number,
   id: Uint8Array | undefined,
   random: (count: number) => Uint8Array = randomBytes,
+  readers: Readers = "content",
 ): SealedHeader {
   const fileId = Uint8Array.from(id ?? random(ID_BYTES));
-  const epoch = context.encrypted ? currentEpoch(context.epochs) : undefined;
+  const wrap = context.encrypted ? wrapFor(context, readers, fileId) : undefined;
   const writerId = context.encrypted ? context.writerId : new Uint8Array(WRITER_ID_BYTES);
   assert(fileId.length === ID_BYTES && writerId.length === WRITER_ID_BYTES, "ids of the wrong length");
-  const wrappedBytes = epoch === undefined ? 0 : SECRET_BYTES + CHECK_BYTES;
+  const wrappedBytes = wrap === undefined ? 0 : SECRET_BYTES + CHECK_BYTES;
   const writer = new ByteWriter(HEADER_BYTES_MAX)
     .raw(Buffer.from(magic, "latin1"))
     .u8(FORMAT_VERSION)
     .u16(FIXED_BYTES + wrappedBytes + CHECK_BYTES)
     .u8(kind)
     .raw(fileId)
-    .u32(epoch?.number ?? 0)
-    .u8(epoch === undefined ? WRAP.none : WRAP.contentKey)
+    .u32(wrap?.epoch ?? 0)
+    .u8(wrap?.scheme ?? WRAP.none)
     .raw(writerId)
     .u8(wrappedBytes);
-  const key = epoch === undefined ? undefined : Uint8Array.from(random(SECRET_BYTES));
-  if (epoch !== undefined && key !== undefined)
-    writer.raw(sealBytes(wrappingKey(epoch, fileId), 0, writer.toBytes(), key));
+  const key = wrap === undefined ? undefined : Uint8Array.from(random(SECRET_BYTES));
+  if (wrap !== undefined && key !== undefined) writer.raw(sealBytes(wrap.key, 0, writer.toBytes(), key));
   writer.raw(checksum(writer.toBytes()));
-  return { header: writer.toBytes(), kind, id: fileId, epoch: epoch?.number ?? 0, writerId, key };
+  return { header: writer.toBytes(), kind, id: fileId, epoch: wrap?.epoch ?? 0, writerId, key };
 }
 
 /**
@@ -73,6 +82,7 @@ export function decodeSealedHeader(
   magic: string,
   start: Uint8Array,
   what: string,
+  readers: Readers = "content",
 ): SealedHeader {
   const reader = new ByteReader(start, what);
   if (reader.raw(8).toString("latin1") !== magic)
@@ -105,13 +115,33 @@ export function decodeSealedHeader(
     }
     // Without this an attacker could put a file of his own making, checksums and all, in place of a sealed one.
     if (scheme === WRAP.none) throw reader.damaged("it is not encrypted, the repository is");
-    if (scheme !== WRAP.contentKey) throw unsupported(what, `key wrap scheme ${scheme}`);
-    const holder = context.epochs.find(({ number }) => number === epoch);
-    if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
-    const key = openBytes(wrappingKey(holder, id), 0, associated, wrapped, `${what}: wrapped key`);
+    const wrap = unwrappingKey(context);
+    const key = openBytes(wrap, 0, associated, wrapped, `${what}: wrapped key`);
     if (key.length !== SECRET_BYTES) throw reader.damaged("the wrapped key has the wrong length");
     return Uint8Array.from(key);
   }
+
+  function unwrappingKey(keyed: KeyedSealContext): Buffer {
+    if (scheme !== WRAP.contentKey && scheme !== WRAP.indexKey)
+      throw unsupported(what, `key wrap scheme ${scheme}`);
+    // Every writer has the index key: with it nobody may make what only readers of the content can vouch for.
+    if ((scheme === WRAP.indexKey) !== (readers === "writers"))
+      throw reader.damaged("its key is wrapped for others than such a file is for");
+    if (scheme === WRAP.indexKey) {
+      if (epoch !== 0) throw reader.damaged("an epoch where there is none");
+      return wrappingKey(keyed.indexKey, id);
+    }
+    const holder = keyed.epochs.find(({ number }) => number === epoch);
+    if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
+    return wrappingKey(holder.contentKey, id);
+  }
+}
+
+function wrapFor(context: KeyedSealContext, readers: Readers, id: Uint8Array) {
+  if (readers === "writers")
+    return { scheme: WRAP.indexKey, epoch: 0, key: wrappingKey(context.indexKey, id) };
+  const { number, contentKey } = currentEpoch(context.epochs);
+  return { scheme: WRAP.contentKey, epoch: number, key: wrappingKey(contentKey, id) };
 }
 
 function currentEpoch(epochs: readonly Epoch[]): Epoch {
@@ -121,8 +151,8 @@ function currentEpoch(epochs: readonly Epoch[]): Epoch {
   return current;
 }
 
-function wrappingKey(epoch: Epoch, id: Uint8Array): Buffer {
-  return deriveKey(epoch.contentKey, "cyrvault wrap", "", id);
+function wrappingKey(secret: Uint8Array, id: Uint8Array): Buffer {
+  return deriveKey(secret, "cyrvault wrap", "", id);
 }
 
 function checksum(bytes: Uint8Array): Buffer {

@@ -10,10 +10,13 @@ import {
   decodeSealedHeader,
   encodeSealedHeader,
   HEADER_BYTES_MAX,
+  type Readers,
   SEALED_FILE_MAGIC,
 } from "./seal-header.ts";
 
 const FILE_ID_BYTES = 32;
+/** Who may write but not read has to know which runs there are and what deletion has done. */
+const FOR_WRITERS: ReadonlySet<string> = new Set(["run", "gc"]);
 
 /** The numbered parts of one file, sealed under a key of the file's own. */
 export interface FileSeal {
@@ -57,8 +60,8 @@ export class Sealer {
   }
 
   /**
-   * A whole file that is sealed at once under a key of its own, wrapped under the content key: manifest roots,
-   * checkpoints, records of runs.
+   * A whole file that is sealed at once under a key of its own. That is wrapped under the content key (manifest roots,
+   * checkpoints), or under the index key for what every writer must read (`FOR_WRITERS`).
    * @param purpose - a constant: `backup`, `checkpoint`, `run`, `gc`.
    * @param name - the file's name in the repository: under another name it does not open.
    */
@@ -68,7 +71,14 @@ export class Sealer {
     plain: Uint8Array,
     random?: (count: number) => Uint8Array,
   ): Buffer {
-    const { header, key } = encodeSealedHeader(this.context, SEALED_FILE_MAGIC, 0, undefined, random);
+    const { header, key } = encodeSealedHeader(
+      this.context,
+      SEALED_FILE_MAGIC,
+      0,
+      undefined,
+      random,
+      readersOf(purpose),
+    );
     const sealed = sealBytes(key, 0, namedPlace(header, purpose, name), plain);
     return Buffer.concat([header, sealed]);
   }
@@ -80,6 +90,7 @@ export class Sealer {
       SEALED_FILE_MAGIC,
       bytes.subarray(0, HEADER_BYTES_MAX),
       name,
+      readersOf(purpose),
     );
     return openBytes(key, 0, namedPlace(header, purpose, name), bytes.subarray(header.length), name);
   }
@@ -93,6 +104,10 @@ export class Sealer {
   isMac(purpose: string, bytes: Uint8Array, mac: Uint8Array): boolean {
     return mac.length === 32 && timingSafeEqual(this.mac(purpose, bytes), mac);
   }
+}
+
+function readersOf(purpose: string): Readers {
+  return FOR_WRITERS.has(purpose) ? "writers" : "content";
 }
 
 function namedPlace(header: Uint8Array, purpose: string, name: string): Buffer {

@@ -30,7 +30,12 @@ function examples(document: string, language: "hex" | "json"): Buffer[] {
     );
 }
 
-const KEY_SET = { idKey: KEYED.idKey, indexKey: KEYED.indexKey, epochs: KEYED.epochs };
+const KEY_SET = {
+  idKey: KEYED.idKey,
+  indexKey: KEYED.indexKey,
+  epochs: KEYED.epochs.map((epoch) => ({ ...epoch, agreementKey: filled(7) })),
+  signingKey: filled(8),
+};
 
 describe("docs/formats/pack.md", () => {
   const packs = examples("pack.md", "hex");
@@ -85,5 +90,12 @@ describe("docs/formats/keys.md", () => {
     const made = sealer.sealNamed("backup", "backups/one", Buffer.from("hello"), countedBytes());
     expect(toHex(made)).toBe(toHex(example));
     expect(sealer.openNamed("backup", "backups/one", example).toString()).toBe("hello");
+  });
+
+  test("shows a sealed file for every writer", () => {
+    const example = sealedFiles.at(2) as Buffer;
+    const sealer = new Sealer(KEYED);
+    expect(toHex(sealer.sealNamed("gc", "gc/1", Buffer.from("hello"), countedBytes()))).toBe(toHex(example));
+    expect(sealer.openNamed("gc", "gc/1", example).toString()).toBe("hello");
   });
 });

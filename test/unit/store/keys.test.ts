@@ -19,9 +19,10 @@ const KEY_SET: KeySet = {
   idKey: filled(1),
   indexKey: filled(2),
   epochs: [
-    { number: 1, contentKey: filled(3) },
-    { number: 9, contentKey: filled(4) },
+    { number: 1, contentKey: filled(3), agreementKey: filled(5) },
+    { number: 9, contentKey: filled(4), agreementKey: filled(6) },
   ],
+  signingKey: filled(7),
 };
 
 const textOf = (file: KeyFile): string => Buffer.from(file.bytes).toString("utf8");
@@ -44,8 +45,14 @@ describe("a key set", () => {
 
   test("is of different secrets each time, none of which equals another", () => {
     const [one, two] = [newKeySet(), newKeySet()];
-    const secrets = [one, two].flatMap((set) => [set.idKey, set.indexKey, set.epochs[0]?.contentKey]);
-    expect(new Set(secrets.map((secret) => Buffer.from(secret as Uint8Array).toString("hex"))).size).toBe(6);
+    const secrets = [one, two].flatMap((set) => [
+      set.idKey,
+      set.indexKey,
+      set.epochs[0]?.contentKey,
+      set.epochs[0]?.agreementKey,
+      set.signingKey,
+    ]);
+    expect(new Set(secrets.map((secret) => Buffer.from(secret as Uint8Array).toString("hex"))).size).toBe(10);
   });
 
   test("refuses every truncation, random bytes, doubled, lacking and unknown secrets", () => {
@@ -57,14 +64,28 @@ describe("a key set", () => {
       for (const [tag, epoch] of entries) writer.u8(tag).u32(epoch).raw(filled(tag));
       return writer.toBytes();
     };
-    expect(decodeKeySet(encode([1, 0], [2, 0], [3, 1])).epochs).toHaveLength(1);
-    expect(() => decodeKeySet(encode([1, 0], [2, 0]))).toThrow(DAMAGED);
-    expect(() => decodeKeySet(encode([1, 0], [1, 0], [2, 0], [3, 1]))).toThrow(DAMAGED);
-    expect(() => decodeKeySet(encode([1, 0], [2, 0], [3, 0]))).toThrow(DAMAGED);
-    expect(() => decodeKeySet(encode([1, 0], [2, 0], [3, 2], [3, 2]))).toThrow(DAMAGED);
-    expect(() => decodeKeySet(encode([1, 0], [2, 0], [3, 1], [5, 0]))).toThrow(
-      expect.objectContaining({ code: "REPOSITORY_VERSION" }),
-    );
+    const refused = (...entries: (readonly [number, number])[]) => {
+      expect(() => decodeKeySet(encode(...entries)), JSON.stringify(entries)).toThrow(DAMAGED);
+    };
+    const unknown = (...entries: (readonly [number, number])[]) => {
+      expect(() => decodeKeySet(encode(...entries)), JSON.stringify(entries)).toThrow(
+        expect.objectContaining({ code: "REPOSITORY_VERSION" }),
+      );
+    };
+    expect(decodeKeySet(encode([1, 0], [2, 0], [3, 1], [4, 1], [6, 0])).epochs).toHaveLength(1);
+    refused([1, 0], [2, 0], [6, 0]);
+    refused([1, 0], [2, 0], [3, 1], [6, 0]);
+    refused([1, 0], [2, 0], [3, 1], [4, 2], [6, 0]);
+    refused([1, 0], [2, 0], [3, 0], [4, 0], [6, 0]);
+    refused([1, 0], [2, 0], [3, 1], [4, 1]);
+    refused([2, 0], [3, 1], [4, 1], [6, 0]);
+    refused([1, 0], [2, 0], [3, 1], [4, 1], [6, 1]);
+    refused([1, 0], [1, 0], [2, 0], [3, 1], [4, 1], [6, 0]);
+    refused([1, 0], [1, 1], [2, 0], [3, 1], [4, 1], [6, 0]);
+    refused([1, 0], [2, 0], [3, 2], [3, 2], [4, 1], [4, 2], [6, 0]);
+    refused([1, 0], [2, 0], [4, 1], [3, 1], [6, 0]);
+    unknown([1, 0], [2, 0], [5, 1], [7, 0]);
+    unknown([1, 0], [2, 0], [3, 1], [4, 1], [6, 0], [8, 0]);
     fc.assert(
       fc.property(fc.uint8Array(), (random) => {
         try {

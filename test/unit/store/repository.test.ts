@@ -3,7 +3,18 @@ import { describe, expect, test } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import { readOnly } from "../../../src/backend/read-only.ts";
 import { SimulatedClock } from "../../../src/base/clock.ts";
+import { addAcceptRules } from "../../../src/inspect/accepted.ts";
+import { rebuildIndex } from "../../../src/store/rebuild-index.ts";
 import { initRepository, openRepository } from "../../../src/store/repository.ts";
+import {
+  CONFIG_BYTES_MAX,
+  CONFIG_NAME,
+  decodeConfig,
+  encodeConfig,
+  type RepositoryFeatures,
+} from "../../../src/store/repository-config.ts";
+import { UNENCRYPTED } from "../../../src/store/seal-context.ts";
+import { Sealer } from "../../../src/store/sealer.ts";
 import { faultyBackend } from "../../support/faulty-backend.ts";
 import {
   assemble,
@@ -50,6 +61,31 @@ describe("initRepository() and openRepository()", () => {
     await expect(initRepository(backend, { noEncryption: true })).rejects.toMatchObject({
       code: "REPOSITORY_EXISTS",
     });
+  });
+
+  test("refuse what is only for newer versions: to read it, or to write to it", async () => {
+    const backend = new MemoryBackend();
+    await initRepository(backend, { noEncryption: true });
+    const config = decodeConfig((await backend.read(CONFIG_NAME, CONFIG_BYTES_MAX)) as Buffer);
+    const withFeatures = (features: RepositoryFeatures) =>
+      backend.replace(CONFIG_NAME, encodeConfig({ ...config, features }, new Sealer(UNENCRYPTED)));
+
+    await withFeatures({ read: ["zstd"], write: [] });
+    await expect(open(backend)).rejects.toMatchObject({ code: "REPOSITORY_VERSION" });
+    await withFeatures({ read: [], write: ["quota"] });
+    const repository = await open(backend);
+    expect(await repository.listBackups()).toEqual([]);
+    await expect(repository.startRun({ server: "s", host: "h" })).rejects.toMatchObject({
+      code: "REPOSITORY_VERSION",
+    });
+    await expect(rebuildIndex(repository, { from: "packs" })).rejects.toMatchObject({
+      code: "REPOSITORY_VERSION",
+    });
+    await expect(addAcceptRules(repository, "s", ["file-changed"])).rejects.toMatchObject({
+      code: "REPOSITORY_VERSION",
+    });
+    await withFeatures({ read: ["Not a name"], write: [] });
+    await expect(open(backend)).rejects.toMatchObject({ code: "REPOSITORY_DAMAGED" });
   });
 
   test("refuse a version that is not known, and anything changed in cyrvault.json", async () => {

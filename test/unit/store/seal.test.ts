@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openBytes, SEAL_BYTES, sealBytes } from "../../../src/store/seal.ts";
 import { UNENCRYPTED } from "../../../src/store/seal-context.ts";
+import { decodeSealedHeader, encodeSealedHeader, SEALED_FILE_MAGIC } from "../../../src/store/seal-header.ts";
 import { Sealer } from "../../../src/store/sealer.ts";
 import { CONTEXTS, filled, KEYED } from "./pack-fixture.ts";
 
@@ -98,6 +99,26 @@ describe.each(CONTEXTS)("Sealer, %s", (_, context) => {
 });
 
 describe("sealed and unsealed files", () => {
+  test("of a run or of deletion are under the index key alone, and no other file opens so", () => {
+    const full = new Sealer(KEYED);
+    const withoutContentKey = new Sealer({ ...KEYED, epochs: [] });
+    const record = withoutContentKey.sealNamed("gc", "a", filled(1));
+    expect(full.openNamed("gc", "a", record)).toEqual(Buffer.from(filled(1)));
+    expect(withoutContentKey.openNamed("run", "a", full.sealNamed("run", "a", filled(2)))).toEqual(
+      Buffer.from(filled(2)),
+    );
+    expect(() =>
+      withoutContentKey.openNamed("backup", "a", full.sealNamed("backup", "a", filled(3))),
+    ).toThrow(DAMAGED);
+    // With the index key alone somebody makes a header that says so, for a backup; and the other way round.
+    const forged = encodeSealedHeader(KEYED, SEALED_FILE_MAGIC, 0, undefined, undefined, "writers");
+    expect(() => decodeSealedHeader(KEYED, SEALED_FILE_MAGIC, forged.header, "x")).toThrow(DAMAGED);
+    const backup = encodeSealedHeader(KEYED, SEALED_FILE_MAGIC, 0, undefined);
+    expect(() => decodeSealedHeader(KEYED, SEALED_FILE_MAGIC, backup.header, "x", "writers")).toThrow(
+      DAMAGED,
+    );
+  });
+
   test("do not pass for each other", () => {
     const [open, keyed] = [new Sealer(UNENCRYPTED), new Sealer(KEYED)];
     const name = "backups/one";
