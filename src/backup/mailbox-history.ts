@@ -2,12 +2,13 @@
 import { type ByteString, joinPath } from "../base/byte-string.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import type { FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
+import type { LeafPage } from "../manifest/page-tree.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
-import { findInPageTree, readPageTree } from "../manifest/read-page-tree.ts";
+import { findInPageTree, readPages, readPageTree } from "../manifest/read-page-tree.ts";
 import { lstatSource } from "../source/read-file.ts";
-import { Cursor } from "./cursor.ts";
 import type { PlacedTask } from "./mailbox-join.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
+import { PageCursor } from "./page-cursor.ts";
 import type { Parents } from "./parents.ts";
 import { whyChanged } from "./unchanged.ts";
 
@@ -20,58 +21,71 @@ export interface HistoryRules {
 /** Ask in the order of names: the parents' entries are read along. */
 export class MailboxHistory {
   readonly #source: PageSource;
+  readonly #tasks: readonly PlacedTask[];
   readonly #parents: readonly ManifestRoot[];
-  readonly #cursors: readonly Cursor<MailboxEntry>[];
-  /** uniqueid to the name that a mailbox had in the parent and has no longer. */
-  readonly #gone = new Map<ByteString, ByteString>();
-  /** Names of the parent that are there no longer. */
-  goneCount = 0;
+  readonly #cursors: readonly PageCursor<MailboxEntry>[];
+  readonly #backup: ManifestRoot | undefined;
+  /** uniqueid to the name that a mailbox had in the parent and has no longer. Made when it is first asked for. */
+  #gone: ReadonlyMap<ByteString, ByteString> | undefined;
+  #stillThere = 0;
 
-  private constructor(source: PageSource, parents: Parents) {
-    this.#source = source;
-    this.#parents = [...parents.checkpoints, parents.backup].filter((root) => root !== undefined);
-    this.#cursors = this.#parents.map(
-      (root) => new Cursor(readPageTree(root.mailboxes, source, mailboxPages), ({ name }) => name),
-    );
-  }
-
-  /** @param tasks - all mailboxes of today. */
-  static async open(
+  /**
+   * @param tasks - all mailboxes of today.
+   * @param onPage - told of each page of earlier entries when it is read.
+   */
+  constructor(
     source: PageSource,
     parents: Parents,
     tasks: readonly PlacedTask[],
-  ): Promise<MailboxHistory> {
-    const history = new MailboxHistory(source, parents);
-    if (parents.backup === undefined) return history;
-    const byName = new Map(tasks.map((task) => [task.name, task]));
-    for await (const entry of readPageTree(parents.backup.mailboxes, source, mailboxPages)) {
-      const today = byName.get(entry.name);
-      if (today === undefined) history.goneCount++;
-      else if (!isOther(entry, today)) continue;
-      // Its name is free, or another mailbox's.
-      if (entry.uniqueid !== undefined) history.#gone.set(entry.uniqueid, entry.name);
-    }
-    return history;
+    onPage?: (page: LeafPage<MailboxEntry>) => void,
+  ) {
+    this.#source = source;
+    this.#tasks = tasks;
+    this.#backup = parents.backup;
+    this.#parents = [...parents.checkpoints, parents.backup].filter((root) => root !== undefined);
+    this.#cursors = this.#parents.map(
+      (root) => new PageCursor(readPages(root.mailboxes, source, mailboxPages), mailboxPages.key, onPage),
+    );
+  }
+
+  /** Names of the parent that are there no longer. Known when all of today's mailboxes have been asked for. */
+  get goneCount(): number {
+    return (this.#backup?.mailboxes.entries ?? 0) - this.#stillThere;
   }
 
   /** Newest first. */
   async before(task: PlacedTask): Promise<MailboxEntry[]> {
     const found: MailboxEntry[] = [];
-    for (const cursor of this.#cursors) {
-      const entry = await cursor.take(task.name);
-      if (entry !== undefined && !isOther(entry, task)) found.push(entry);
+    for (let i = 0; i < this.#cursors.length; i++) {
+      const entry = await this.#cursors[i]?.take(task.name);
+      if (entry === undefined) continue;
+      if (this.#parents[i] === this.#backup) this.#stillThere++;
+      if (!isOther(entry, task)) found.push(entry);
     }
-    if (found.length > 0) return found;
+    if (found.length > 0 || this.#backup === undefined) return found;
     const uniqueid = task.list?.uniqueid ?? uniqueidOfPlace(task.place);
-    const oldName = uniqueid === undefined ? undefined : this.#gone.get(uniqueid);
-    const parent = this.#parents.at(-1);
-    if (oldName === undefined || parent === undefined) return [];
-    const renamed = await findInPageTree(parent.mailboxes, oldName, this.#source, mailboxPages);
+    if (uniqueid === undefined) return [];
+    this.#gone ??= await this.#findGone(this.#backup);
+    const oldName = this.#gone.get(uniqueid);
+    if (oldName === undefined) return [];
+    const renamed = await findInPageTree(this.#backup.mailboxes, oldName, this.#source, mailboxPages);
     return renamed === undefined ? [] : [renamed];
   }
 
   async close(): Promise<void> {
     for (const cursor of this.#cursors) await cursor.close();
+  }
+
+  async #findGone(backup: ManifestRoot): Promise<ReadonlyMap<ByteString, ByteString>> {
+    const gone = new Map<ByteString, ByteString>();
+    const byName = new Map(this.#tasks.map((task) => [task.name, task]));
+    for await (const entry of readPageTree(backup.mailboxes, this.#source, mailboxPages)) {
+      const today = byName.get(entry.name);
+      if (today !== undefined && !isOther(entry, today)) continue;
+      // Its name is free, or another mailbox's.
+      if (entry.uniqueid !== undefined) gone.set(entry.uniqueid, entry.name);
+    }
+    return gone;
   }
 }
 

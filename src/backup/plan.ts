@@ -72,8 +72,8 @@ export async function planBackup(
   const list =
     listPath === undefined ? undefined : openMailboxList(view, listPath, server.configPath, findings);
   const { kept, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
-  const history = await MailboxHistory.open(source, parents, kept);
-  const counts = { total: kept.length, changed: 0, unchanged: 0, new: 0, gone: history.goneCount };
+  const history = new MailboxHistory(source, parents, kept);
+  const counts = { total: kept.length, changed: 0, unchanged: 0, new: 0, gone: 0 };
   let messagesToReadAtMost = 0;
   for (const task of kept) {
     const befores = await history.before(task);
@@ -84,6 +84,7 @@ export async function planBackup(
       messagesToReadAtMost += Math.max(0, recordCount(task.place) - known);
     }
   }
+  counts.gone = history.goneCount;
   await history.close();
   return {
     server: name,

@@ -85,10 +85,17 @@ function fullest(befores: readonly MailboxEntry[]): MailboxEntry | undefined {
   );
 }
 
-/** The record as the parent has it, with what is always taken fresh from the mailbox list. */
+/** The record as the parent has it, with what is always taken fresh from the mailbox list; itself where that is the same. */
 function takenOver({ list, name, place }: PlacedTask, before: MailboxEntry): MailboxEntry {
   const { partition } = place;
-  if (list === undefined) return { ...before, name, partition, listed: false };
-  const { uniqueid = before.uniqueid, mailboxType, acl } = list;
-  return { ...before, name, partition, listed: true, uniqueid, mailboxType, acl };
+  const listed = list !== undefined;
+  const { uniqueid = before.uniqueid, mailboxType, acl } = list ?? before;
+  const isSame =
+    before.name === name &&
+    before.partition === partition &&
+    before.listed === listed &&
+    before.uniqueid === uniqueid &&
+    before.mailboxType === mailboxType &&
+    before.acl === acl;
+  return isSame ? before : { ...before, name, partition, listed, uniqueid, mailboxType, acl };
 }

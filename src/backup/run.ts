@@ -225,7 +225,8 @@ class BackupRun {
     const { clock, progress, repository, signal } = this.#context;
     const { run, parents } = this.#given;
     progress.beginPhase("mailboxes", clock.monotonicMs(), { items: tasks.length, bytes: 0 });
-    const history = await MailboxHistory.open(repository.objects, parents, tasks);
+    const writer = new PageTreeWriter<MailboxEntry, MailboxEntry["name"]>(mailboxPages, run.writer);
+    const history = new MailboxHistory(repository.objects, parents, tasks, (page) => writer.know(page));
     let bytesBefore = 0;
     let isCheckpointing = false;
     const breathe = async (): Promise<void> => {
@@ -252,7 +253,6 @@ class BackupRun {
       breathe,
     };
     const processor = new MailboxProcessor(history, capture);
-    const writer = new PageTreeWriter<MailboxEntry, MailboxEntry["name"]>(mailboxPages, run.writer);
     const processed: Processed = {
       tree: EMPTY_TREE,
       total: 0,

@@ -15,6 +15,9 @@ import type { PageSink } from "./pages-io.ts";
 
 export const EMPTY_TREE: PageTree = { page: undefined, height: 0, entries: 0 };
 
+/** Whoever adds entries is behind whoever reads them by the mailboxes under way, at most a page or two. */
+const EXISTING_MAX = 8;
+
 /** A leaf as `readPages` yields it. `entries` is never empty. */
 export interface LeafPage<T> {
   readonly page: ObjectId;
@@ -27,8 +30,8 @@ export class PageTreeWriter<T, K extends PageKey> {
   readonly #sink: PageSink;
   #leaf: T[] = [];
   #leafWeight = 0;
-  /** Set while the open leaf is, so far, exactly a page that exists. */
-  #leafPage: ObjectId | undefined;
+  /** Pages that exist, by their first entry: the last few that were made known. */
+  readonly #existing = new Map<T, LeafPage<T>>();
   #lastKey: K | undefined;
   #entries = 0;
   #pagesWritten = 0;
@@ -60,17 +63,23 @@ export class PageTreeWriter<T, K extends PageKey> {
   }
 
   /**
-   * Adds all entries of a page read from an earlier tree. Where the new tree would have the very same page it is
-   * neither encoded nor put again: the caller answers for its still being in the repository.
+   * A page of an earlier tree, whose entries are about to be added. Where the new tree would have the very same page
+   * (these entries, the same values in memory, and no other) it is neither encoded nor put again: the caller answers
+   * for its still being in the repository. Only the last few pages made known are remembered.
    */
-  async addPage(leaf: LeafPage<T>): Promise<void> {
+  know(leaf: LeafPage<T>): void {
     const first = leaf.entries[0];
     assert(first !== undefined, "a page has at least one entry");
-    const starts =
-      this.#leaf.length === 0 ||
-      cutsBefore(this.#codec.key(first), 0, this.#codec.cut, this.#leaf.length, this.#leafWeight);
+    this.#existing.set(first, leaf);
+    if (this.#existing.size <= EXISTING_MAX) return;
+    const [oldest] = this.#existing.keys();
+    if (oldest !== undefined) this.#existing.delete(oldest);
+  }
+
+  /** Makes the page known, and adds all its entries. */
+  async addPage(leaf: LeafPage<T>): Promise<void> {
+    this.know(leaf);
     for (const entry of leaf.entries) await this.add(entry);
-    if (starts && this.#leaf.length === leaf.entries.length) this.#leafPage = leaf.page;
   }
 
   /**
@@ -85,7 +94,7 @@ export class PageTreeWriter<T, K extends PageKey> {
     while (this.#closing !== undefined) await this.#closing;
     const copy = new PageTreeWriter(this.#codec, this.#sink);
     copy.#leaf = [...this.#leaf];
-    copy.#leafPage = this.#leafPage;
+    for (const [first, leaf] of this.#existing) copy.#existing.set(first, leaf);
     copy.#entries = this.#entries;
     copy.#leafWeight = this.#leafWeight;
     copy.#lastKey = this.#lastKey;
@@ -128,19 +137,24 @@ export class PageTreeWriter<T, K extends PageKey> {
   #push(entry: T): void {
     this.#leaf.push(entry);
     this.#leafWeight += this.#codec.weigh(entry);
-    this.#leafPage = undefined;
     this.#entries++;
   }
 
   async #closeLeaf(): Promise<void> {
     const first = this.#leaf[0];
     assert(first !== undefined, "a leaf is closed when it has entries");
-    const page = this.#leafPage ?? (await this.#put(this.#codec.encode(this.#leaf)));
+    const page = this.#existingPage(first) ?? (await this.#put(this.#codec.encode(this.#leaf)));
     const child = { firstKey: this.#codec.key(first), page, entries: this.#leaf.length };
     this.#leaf = [];
     this.#leafWeight = 0;
-    this.#leafPage = undefined;
     await this.#addChild(1, child);
+  }
+
+  /** The page that has the entries of the open leaf and no others. */
+  #existingPage(first: T): ObjectId | undefined {
+    const existing = this.#existing.get(first);
+    if (existing === undefined || existing.entries.length !== this.#leaf.length) return undefined;
+    return existing.entries.every((entry, i) => entry === this.#leaf[i]) ? existing.page : undefined;
   }
 
   async #addChild(height: number, child: ChildPage<K>): Promise<void> {
