@@ -91,7 +91,7 @@ export function composeRoot(input: RootInput): ManifestRoot {
         maxIndexVersion: String(processed.maxIndexVersion),
       },
     },
-    roots: surveyed.roots.map(({ kind, name, path }) => ({ kind, name: toText(name), path: toText(path) })),
+    roots: surveyed.roots.map(({ kind, name, path }) => ({ kind, name: toText(name), path })),
     selection: {
       excludeMailboxes: options.excludeMailboxes,
       includes: options.includes.map(toText),

@@ -30,6 +30,22 @@ export function toText(value: ByteString): string {
   return value.replace(/[\x80-\xff]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
+/**
+ * Text from which `fromExactText` makes the same bytes again: as `toText`, and a backslash is `\x5c`. For what is stored
+ * as text.
+ */
+export function toExactText(value: ByteString): string {
+  return toText(value.replaceAll("\\", "\\x5c") as ByteString);
+}
+
+/** Each `\xNN` is that byte, the rest UTF-8. */
+export function fromExactText(text: string): ByteString {
+  const parts = text.split(/\\x([0-9a-f]{2})/);
+  return parts
+    .map((part, i) => (i % 2 === 0 ? fromText(part) : String.fromCharCode(Number.parseInt(part, 16))))
+    .join("") as ByteString;
+}
+
 /** What node:fs takes: a plain string where that is exact, else the bytes. */
 export function toFsPath(value: ByteString): string | Buffer {
   return isAscii(value) ? value : toBytes(value);

@@ -146,7 +146,7 @@ export interface RootRecord {
   /** Partition name, or "". */
   readonly name: string;
   /** As on the server. */
-  readonly path: string;
+  readonly path: ByteString;
 }
 
 export interface LeftOut {
@@ -156,7 +156,7 @@ export interface LeftOut {
   readonly bytes: number;
 }
 
-/** The one file that makes a backup: JSON, sealed. Names of paths are UTF-8 text here, with `\xNN` for other bytes. */
+/** The one file that makes a backup: JSON, sealed. Paths that are text here are for people: `\xNN` for bytes that are no UTF-8. */
 export interface ManifestRoot {
   readonly format: 0;
   readonly backup: string;

@@ -1,4 +1,5 @@
 /** The manifest root as JSON: docs/formats/manifest.md, section 4. */
+import { fromExactText, toExactText } from "../base/byte-string.ts";
 import { toHex } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
 import { asObjectId, type ObjectId } from "../store/object.ts";
@@ -39,7 +40,7 @@ export function encodeRoot(root: ManifestRoot): Uint8Array {
       cutMs: root.cutMs,
       view: { kind: root.view.kind, consistency: root.view.consistency },
       cyrus: { version: root.cyrus.version ?? null, layout: sorted(root.cyrus.layout) },
-      roots: root.roots.map(({ kind, name, path }) => ({ kind, name, path })),
+      roots: root.roots.map(({ kind, name, path }) => ({ kind, name, path: toExactText(path) })),
       selection: {
         excludeMailboxes: root.selection.excludeMailboxes,
         includes: root.selection.includes,
@@ -137,7 +138,7 @@ function readRoot(root: JsonFields): ManifestRoot {
         anObject((record) => ({
           kind: record.read("kind", aRootKind),
           name: record.read("name", aString),
-          path: record.read("path", aString),
+          path: fromExactText(record.read("path", aString)),
         })),
       ),
     ),

@@ -1,6 +1,6 @@
 /** What a restore would do: nothing is written here. `--dry-run` prints it, the run takes nothing else. */
 import { readFileSync } from "node:fs";
-import { type ByteString, fromText, joinPath, pathKey, toFsPath, toText } from "../base/byte-string.ts";
+import { type ByteString, joinPath, pathKey, toFsPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { lstatNs } from "../base/posix.ts";
@@ -47,9 +47,7 @@ export async function planRestore(
   root: ManifestRoot,
   source: PageSource,
 ): Promise<PreparedRestore> {
-  const places = root.roots.map(
-    ({ kind, name, path }): ManifestPlace => ({ kind, name, path: fromText(path) }),
-  );
+  const places = root.roots.map(({ kind, name, path }): ManifestPlace => ({ kind, name, path }));
   const selection = new RestoreSelection(options, root, places);
   const resumes = isInterrupted(options.target, root.backup);
   const placed = [];

@@ -55,16 +55,19 @@ export class RunbookSite {
 
   get cyrusConf(): string {
     const kept = this.#root.roots.find(({ kind, path }) => kind === "file" && path.endsWith("/cyrus.conf"));
-    return this.at(kept?.path ?? this.imapdConf.replace(/[^/]*$/, "cyrus.conf"));
+    return this.at(kept === undefined ? this.imapdConf.replace(/[^/]*$/, "cyrus.conf") : toText(kept.path));
   }
 
   get configDirectory(): string {
-    return this.at(this.#root.roots.find(({ kind }) => kind === "config")?.path ?? "/var/lib/cyrus");
+    const config = this.#root.roots.find(({ kind }) => kind === "config");
+    return this.at(config === undefined ? "/var/lib/cyrus" : toText(config.path));
   }
 
   /** Directories of these kinds, in the order of imapd.conf. */
   directories(...kinds: readonly string[]): string[] {
-    return this.#root.roots.filter(({ kind }) => kinds.includes(kind)).map(({ path }) => this.at(path));
+    return this.#root.roots
+      .filter(({ kind }) => kinds.includes(kind))
+      .map(({ path }) => this.at(toText(path)));
   }
 
   /** One of Cyrus's tools, run as its user. @param args - quoted already. */

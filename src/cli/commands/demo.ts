@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { runBackup } from "../../backup/run.ts";
-import { type ByteString, fromText } from "../../base/byte-string.ts";
+import type { ByteString } from "../../base/byte-string.ts";
 import { assert } from "../../base/errors.ts";
 import { runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
@@ -110,7 +110,7 @@ function stepsOf({ clock, log, progress, signal }: Session, layout: (typeof LAYO
       const root = await readBackupRoot(repository(), backup);
       for await (const path of leftOutPaths(root, repository().objects)) leftOut.add(path);
       const files = root.roots.filter(({ kind }) => kind === "file");
-      return { leftOut, onTheWay: new Set(files.map(({ path }) => fromText(dirname(path)))) };
+      return { leftOut, onTheWay: new Set(files.map(({ path }) => dirname(path) as ByteString)) };
     },
     check: async () => {
       const context = { repository: repository(), assemble: assembleMessage, clock, progress, signal };

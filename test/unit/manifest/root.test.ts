@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import type { ManifestRoot } from "../../../src/manifest/model.ts";
 import { decodeRoot, encodeRoot } from "../../../src/manifest/root.ts";
 import { answersOrRefuses, contents, testId, trees } from "./support.ts";
@@ -15,7 +16,7 @@ const sampleRoot: ManifestRoot = {
   cutMs: 1_795_143_590_000,
   view: { kind: "lvm", consistency: "crash-consistent" },
   cyrus: { version: "3.6.1", layout: { fulldirhash: "0", "partition-default": "/var/spool/cyrus/mail" } },
-  roots: [{ kind: "partition", name: "default", path: "/var/spool/cyrus/mail" }],
+  roots: [{ kind: "partition", name: "default", path: fromText("/var/spool/cyrus/mail") }],
   selection: { excludeMailboxes: ["user.tmp.*"], includes: [], withoutDerivable: false, withSearch: true },
   leftOut: [{ path: "/var/lib/cyrus/proc", reason: "disposable", files: 3, bytes: 300 }],
   acceptRules: ["guid-absent", "file-unreadable:/var/lib/cyrus/x"],
@@ -76,6 +77,25 @@ describe("a manifest root", () => {
         },
       ),
     );
+  });
+
+  test("gives back every path, and says it as text where it is text", () => {
+    const parts = fc.oneof(fc.constantFrom(..."\\/x5ce4ä€".split("")), fc.integer({ min: 1, max: 255 }));
+    const written = (path: ByteString): unknown =>
+      JSON.parse(
+        Buffer.from(encodeRoot({ ...sampleRoot, roots: [{ kind: "sieve", name: "", path }] })).toString(),
+      ).roots[0].path;
+    fc.assert(
+      fc.property(fc.array(parts), (path) => {
+        const bytes = path.map((part) =>
+          typeof part === "string" ? fromText(part) : String.fromCharCode(part),
+        );
+        const roots = [{ kind: "sieve", name: "", path: bytes.join("") as ByteString }] as const;
+        expect(decodeRoot(encodeRoot({ ...sampleRoot, roots })).roots).toEqual(roots);
+      }),
+    );
+    expect(written(fromText("/päth/of\\xe4"))).toBe("/päth/of\\x5cxe4");
+    expect(written("/p\u00e4\\" as ByteString)).toBe("/p\\xe4\\x5c");
   });
 
   test("has the same bytes in whatever order its fields were set", () => {

@@ -1,6 +1,6 @@
 /** Repositories whose manifests say what no honest backup says. */
 import { MemoryBackend } from "../../../src/backend/memory.ts";
-import { type ByteString, pathKey } from "../../../src/base/byte-string.ts";
+import { type ByteString, fromText, pathKey } from "../../../src/base/byte-string.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
 import { newBackupId } from "../../../src/manifest/backup-id.ts";
@@ -109,7 +109,7 @@ export class HostileRepository {
     );
     const root: ManifestRoot = {
       ...emptyRoot(),
-      roots: claims.roots ?? [{ kind: "partition", name: "default", path: "/spool" }],
+      roots: claims.roots ?? [{ kind: "partition", name: "default", path: fromText("/spool") }],
       files: await treeOf(filePages, fileEntries, run),
       mailboxes: await treeOf(
         mailboxPages,

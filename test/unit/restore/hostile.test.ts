@@ -71,12 +71,12 @@ const REFUSED: readonly [string, Claims][] = [
   ["an empty path", { files: [file("")] }],
   [
     "a path outside of all roots",
-    { roots: [{ kind: "config", name: "", path: "/conf" }], files: [file("/config")] },
+    { roots: [{ kind: "config", name: "", path: fromText("/conf") }], files: [file("/config")] },
   ],
-  ["the root of everything as a root", { roots: [{ kind: "partition", name: "x", path: "/" }] }],
-  ["a root with ..", { roots: [{ kind: "partition", name: "x", path: "/spool/../.." }] }],
-  ["a relative root", { roots: [{ kind: "partition", name: "x", path: "spool" }] }],
-  ["an empty root", { roots: [{ kind: "partition", name: "x", path: "" }] }],
+  ["the root of everything as a root", { roots: [{ kind: "partition", name: "x", path: fromText("/") }] }],
+  ["a root with ..", { roots: [{ kind: "partition", name: "x", path: fromText("/spool/../..") }] }],
+  ["a relative root", { roots: [{ kind: "partition", name: "x", path: fromText("spool") }] }],
+  ["an empty root", { roots: [{ kind: "partition", name: "x", path: fromText("") }] }],
   ["a root that is a file", { files: [file("/spool")] }],
   ["a root that is a symlink", { files: [symlink("/spool", "/etc")] }],
   [
@@ -136,7 +136,7 @@ test("a root below a symlink that an earlier restore made is not gone through", 
   await planting.restoreTo(scene.target);
   for (const roots of [["/spool", "/spool/a"], ["/spool/a"], ["/spool/a/inner"]]) {
     const claims: Claims = {
-      roots: roots.map((path) => ({ kind: "config", name: "", path })),
+      roots: roots.map((path) => ({ kind: "config", name: "", path: fromText(path) })),
       files: [file(`${roots.at(-1)}/bird`)],
     };
     const using = await HostileRepository.make(claims);
@@ -146,7 +146,7 @@ test("a root below a symlink that an earlier restore made is not gone through", 
       });
   }
   const asFile = await HostileRepository.make({
-    roots: [{ kind: "file", name: "", path: "/spool/a/bird" }],
+    roots: [{ kind: "file", name: "", path: fromText("/spool/a/bird") }],
     files: [file("/spool/a/bird")],
   });
   await expect(asFile.restoreTo(scene.target, { overwrite: "if-different" })).rejects.toMatchObject({
@@ -170,7 +170,7 @@ test("a symlink with the name of a file to be written is replaced, not written t
 test("a file that is a root of its own opens its directory to nothing else", async () => {
   using scene = new Scene();
   const hostile = await HostileRepository.make({
-    roots: [{ kind: "file", name: "", path: "/etc/imapd.conf" }],
+    roots: [{ kind: "file", name: "", path: fromText("/etc/imapd.conf") }],
     files: [file("/etc/imapd.conf"), file("/etc/shadow")],
   });
   await expect(hostile.restoreTo(scene.target)).rejects.toMatchObject({ code: "REPOSITORY_DAMAGED" });
@@ -193,7 +193,7 @@ test("two mailboxes that claim one directory do not overwrite each other", async
 test("what keeps Cyrus from starting does not come back, though a backup has it", async () => {
   using scene = new Scene();
   const hostile = await HostileRepository.make({
-    roots: [{ kind: "config", name: "", path: "/conf" }],
+    roots: [{ kind: "config", name: "", path: fromText("/conf") }],
     files: [directory("/conf"), directory("/conf/msg"), file("/conf/msg/shutdown"), file("/conf/msg/motd")],
   });
   const result = await hostile.restoreTo(scene.target);

@@ -399,10 +399,10 @@ function root(
       layout: { config: "/etc/imapd.conf", unixHierarchySep: "true", virtDomains: "off", ...layout },
     },
     roots: [
-      { kind: "config", name: "", path: "/var/lib/cyrus" },
-      { kind: "partition", name: "default", path: "/var/spool/cyrus/mail" },
-      { kind: "sieve", name: "", path: "/var/spool/sieve" },
-      { kind: "file", name: "", path: "/etc/cyrus.conf" },
+      { kind: "config", name: "", path: fromText("/var/lib/cyrus") },
+      { kind: "partition", name: "default", path: fromText("/var/spool/cyrus/mail") },
+      { kind: "sieve", name: "", path: fromText("/var/spool/sieve") },
+      { kind: "file", name: "", path: fromText("/etc/cyrus.conf") },
     ],
     selection: {
       excludeMailboxes: [],
