@@ -1,5 +1,5 @@
 /**
- * A position in the leaf pages of a tree, for merging it with another sequence. Between pages it is moved without
+ * A position in the leaf pages of a tree, for merging it with another sequence. Within a page it is moved without
  * waiting: `load` is needed only where `isLoaded` is false.
  */
 import type { ByteString } from "../base/byte-string.ts";
@@ -8,12 +8,12 @@ import type { LeafPage } from "../manifest/page-tree.ts";
 export class PageCursor<T> {
   readonly #pages: AsyncIterator<LeafPage<T>>;
   readonly #keyOf: (entry: T) => ByteString;
-  readonly #onPage: ((page: LeafPage<T>) => void) | undefined;
+  /** Told of each page when it has been read. */
+  onPage: ((page: LeafPage<T>) => void) | undefined;
   #entries: readonly T[] = [];
   #at = 0;
   #ended = false;
 
-  /** @param onPage - told of each page when it has been read. */
   constructor(
     pages: AsyncIterable<LeafPage<T>>,
     keyOf: (entry: T) => ByteString,
@@ -21,7 +21,7 @@ export class PageCursor<T> {
   ) {
     this.#pages = pages[Symbol.asyncIterator]();
     this.#keyOf = keyOf;
-    this.#onPage = onPage;
+    this.onPage = onPage;
   }
 
   /** An entry is at hand, or it is known that there are no more. */
@@ -35,7 +35,7 @@ export class PageCursor<T> {
       this.#ended = next.done === true;
       this.#entries = next.done === true ? [] : next.value.entries;
       this.#at = 0;
-      if (next.done !== true) this.#onPage?.(next.value);
+      if (next.done !== true) this.onPage?.(next.value);
     }
   }
 

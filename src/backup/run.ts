@@ -192,8 +192,9 @@ class BackupRun {
       source: repository.objects,
       decisions: this.#decisions,
     };
-    const { result, findings, ...surveyed } = await surveyServer(input, (items) =>
+    const { result, findings, ...surveyed } = await surveyServer(input, (items, parentFiles) =>
       captureSurveyedFiles(items, {
+        parentFiles,
         sink: run.writer,
         files: this.#files,
         owners: this.#owners,

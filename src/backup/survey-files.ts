@@ -8,6 +8,7 @@ import type { PageSink } from "../manifest/pages-io.ts";
 import { sameStat } from "../source/read-file.ts";
 import type { FileCapture } from "./capture-file.ts";
 import type { OwnerNames } from "./owners.ts";
+import type { PageCursor } from "./page-cursor.ts";
 import type { SurveyItem } from "./survey.ts";
 
 export interface SurveyedFiles {
@@ -21,6 +22,8 @@ export interface SurveyedFiles {
 export async function captureSurveyedFiles(
   items: AsyncIterable<SurveyItem>,
   context: {
+    /** Read along by the survey: its pages are taken over where they are the same. */
+    readonly parentFiles: PageCursor<FileEntry>;
     readonly sink: PageSink;
     readonly files: FileCapture;
     readonly owners: OwnerNames;
@@ -29,11 +32,12 @@ export async function captureSurveyedFiles(
   },
 ): Promise<SurveyedFiles> {
   const writer = new PageTreeWriter<FileEntry, FileEntry["path"]>(filePages, context.sink);
+  context.parentFiles.onPage = (page) => writer.know(page);
   const leftOut = new LeftOutSummary();
   let files = 0;
   let bytes = 0;
   for await (const item of items) {
-    const entry = await toEntry(item, context);
+    const entry = orSame(await toEntry(item, context), item.before);
     context.owners.note(entry.stat.uid, entry.stat.gid);
     if (entry.leftOut !== undefined)
       leftOut.add(entry.path, entry.leftOut, item.type === "file" ? entry.stat.size : 0);
@@ -66,6 +70,21 @@ async function toEntry(
     stat: captured.stat,
     ...(captured.content === undefined ? {} : { content: captured.content }),
   };
+}
+
+/** The parent's entry where it says the same. */
+function orSame(entry: FileEntry, before: FileEntry | undefined): FileEntry {
+  return before !== undefined &&
+    sameStat(before.stat, entry.stat) &&
+    before.stat.links === entry.stat.links &&
+    before.fileClass === entry.fileClass &&
+    before.racy === entry.racy &&
+    before.content === entry.content &&
+    before.target === entry.target &&
+    before.leftOut === entry.leftOut &&
+    before.mailboxDirectory === entry.mailboxDirectory
+    ? before
+    : entry;
 }
 
 /** One line for each reason and directory, so that a million search files are not a million lines. */

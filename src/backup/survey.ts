@@ -12,9 +12,9 @@ import { EMPTY_LISTING, type Listing, listDirectory } from "../source/list-direc
 import { lstatSource, readLinkSource, sameStat } from "../source/read-file.ts";
 import { holdsMailboxes, outermostRoots, type ServerRoot } from "../source/roots.ts";
 import { baseName, isWithin, parentOf, relativeTo, type SourceView } from "../source/view.ts";
-import type { Cursor } from "./cursor.ts";
 import type { FindingSink } from "./finding-sink.ts";
 import type { MailboxPlaces } from "./mailbox-places.ts";
+import type { PageCursor } from "./page-cursor.ts";
 
 export interface SurveyItem {
   readonly type: "directory" | "file" | "symlink";
@@ -40,7 +40,7 @@ export interface Keep {
 export interface SurveyInput {
   readonly view: SourceView;
   readonly roots: readonly ServerRoot[];
-  readonly parentFiles: Cursor<FileEntry>;
+  readonly parentFiles: PageCursor<FileEntry>;
   readonly parentRoots: ManifestRoot["roots"];
   readonly places: MailboxPlaces;
   readonly findings: FindingSink;
@@ -57,6 +57,16 @@ export class RootsDiscovered extends Error {
   }
 }
 
+interface OpenDirectory {
+  readonly root: ServerRoot;
+  readonly path: ByteString;
+  readonly realPath: ByteString;
+  readonly device: bigint;
+  /** What is in it, undefined where the directory was not listed: the parent's entries tell. */
+  readonly names: readonly ByteString[] | undefined;
+  at: number;
+}
+
 export interface SurveyCounts {
   directories: number;
   directoriesListed: number;
@@ -68,7 +78,10 @@ export class Survey {
   readonly #rootAt: Map<ByteString, ServerRoot>;
   /** Kind and path: elsewhere the parent may have seen files where mailboxes are now. */
   readonly #parentRoots: ReadonlySet<string>;
+  readonly #wereRoots = new Map<ServerRoot, boolean>();
   readonly #discovered: ServerRoot[] = [];
+  /** The directories that the walk is in, the innermost last. */
+  readonly #open: OpenDirectory[] = [];
 
   constructor(input: SurveyInput) {
     this.#input = input;
@@ -78,129 +91,129 @@ export class Survey {
 
   /** @throws {RootsDiscovered} at the end: what came is worth nothing then. */
   async *items(): AsyncGenerator<SurveyItem> {
+    const { parentFiles } = this.#input;
     const tops = outermostRoots(this.#input.roots).sort((a, b) =>
       pathKey(a.path) < pathKey(b.path) ? -1 : 1,
     );
-    for (const root of tops) yield* this.#visit(root, root.path, root.realPath, undefined);
+    for (const top of tops) {
+      const before = await parentFiles.take(pathKey(top.path));
+      const first = this.#visit(top, top.path, top.realPath, undefined, before);
+      if (first !== undefined) yield first;
+      // One generator and a stack: generators in each other would pass every item through all that are open.
+      for (let open = this.#open.at(-1); open !== undefined; open = this.#open.at(-1)) {
+        const item =
+          open.names === undefined
+            ? await this.#nextOfParent(open)
+            : await this.#nextListed(open, open.names);
+        if (item !== undefined) yield item;
+      }
+    }
     if (this.#discovered.length > 0) throw new RootsDiscovered(this.#discovered);
   }
 
-  async *#visit(
+  async #nextListed(open: OpenDirectory, names: readonly ByteString[]): Promise<SurveyItem | undefined> {
+    const name = names[open.at++];
+    if (name === undefined) {
+      this.#open.pop();
+      return undefined;
+    }
+    const path = joinPath(open.path, name);
+    const before = await this.#input.parentFiles.take(pathKey(path));
+    return this.#visit(open.root, path, joinPath(open.realPath, name), open.device, before);
+  }
+
+  /** The directory was not listed: what the parent recorded in it is still there. */
+  async #nextOfParent(open: OpenDirectory): Promise<SurveyItem | undefined> {
+    const { parentFiles } = this.#input;
+    for (;;) {
+      if (!parentFiles.isLoaded) await parentFiles.load();
+      const before = parentFiles.current;
+      if (before === undefined || !isWithin(before.path, open.path)) {
+        this.#open.pop();
+        return undefined;
+      }
+      parentFiles.step();
+      if (parentOf(before.path) !== open.path) continue;
+      const { path } = before;
+      return this.#visit(open.root, path, joinPath(open.realPath, baseName(path)), open.device, before);
+    }
+  }
+
+  #visit(
     outer: ServerRoot,
     path: ByteString,
     realPath: ByteString,
     outerDevice: bigint | undefined,
-  ): AsyncGenerator<SurveyItem> {
+    before: FileEntry | undefined,
+  ): SurveyItem | undefined {
     const root = this.#rootAt.get(path) ?? outer;
     const found = this.#lstat(path, realPath);
-    if (found === undefined) return;
+    if (found === undefined) return undefined;
     const { type, stat, device } = found;
-    const relative = relativeTo(path, root.path);
-    const before = await this.#input.parentFiles.take(pathKey(path));
     if (type === "special") {
       this.#input.findings.add("special-file", "note", path, "a socket, pipe or device is left out");
-      return;
+      return undefined;
     }
-    const keep = path === root.path ? KEPT : this.#input.decide(root, relative);
-    const common = { path, realPath, stat, fileClass: keep.fileClass, before };
-    if (keep.leftOut !== undefined) {
-      yield {
-        type,
-        ...common,
-        leftOut: keep.leftOut,
-        ...(type === "symlink" ? { target: readLinkSource(realPath) } : {}),
-      };
-      return;
+    const { fileClass, leftOut } =
+      path === root.path ? KEPT : this.#input.decide(root, relativeTo(path, root.path));
+    if (leftOut !== undefined) {
+      const item = { type, path, realPath, stat, fileClass, before, leftOut };
+      return type === "symlink" ? { ...item, target: readLinkSource(realPath) } : item;
     }
     if (type === "symlink") {
-      yield { type, ...common, target: readLinkSource(realPath) };
+      const target = readLinkSource(realPath);
       this.#followLink(root, path);
-      return;
+      return { type, path, realPath, stat, fileClass, before, target };
     }
-    if (type === "file") {
-      yield { type, ...common };
-      return;
-    }
+    if (type === "file") return { type, path, realPath, stat, fileClass, before };
     this.#requireSameFilesystem(path, device, outerDevice);
-    yield* this.#visitDirectory(root, common, device);
+    return this.#visitDirectory(root, { type, path, realPath, stat, fileClass, before }, device);
   }
 
-  async *#visitDirectory(
-    root: ServerRoot,
-    common: {
-      path: ByteString;
-      realPath: ByteString;
-      stat: FileStat;
-      fileClass: FileClass;
-      before: FileEntry | undefined;
-    },
-    device: bigint,
-  ): AsyncGenerator<SurveyItem> {
-    const { path, realPath, stat, before } = common;
+  #visitDirectory(root: ServerRoot, item: SurveyItem, device: bigint): SurveyItem {
+    const { path, realPath, stat, before } = item;
+    const mayBeMailbox = holdsMailboxes(root);
     this.counts.directories++;
     const unchanged =
       before !== undefined &&
       before.leftOut === undefined &&
       !before.racy &&
       sameStat(before.stat, stat) &&
-      this.#parentRoots.has(`${root.kind}\0${toText(root.path)}`) &&
-      (before.mailboxDirectory !== true || holdsMailboxes(root));
-    let listing: Listing | undefined;
-    let unlisted = false;
-    if (!unchanged) {
-      this.counts.directoriesListed++;
-      const found = this.#list(path, realPath, holdsMailboxes(root) ? "count" : "none");
-      unlisted = found === undefined;
-      listing = found ?? EMPTY_LISTING;
+      this.#wasRoot(root) &&
+      (before.mailboxDirectory !== true || mayBeMailbox);
+    if (unchanged) {
+      const isMailbox = before.mailboxDirectory === true;
+      if (isMailbox) this.#input.places.add(root, { path, realPath, stat, listed: false });
+      this.#open.push({ root, path, realPath, device, names: undefined, at: 0 });
+      return isMailbox ? { ...item, mailboxDirectory: true } : item;
     }
-    const isMailbox = listing
-      ? holdsMailboxes(root) && looksLikeMailbox(listing)
-      : before?.mailboxDirectory === true;
-    yield {
-      type: "directory",
-      ...common,
-      ...(isMailbox ? { mailboxDirectory: true } : {}),
-      ...(unlisted ? { unlisted } : {}),
-    };
-    if (isMailbox)
-      this.#input.places.add(root, {
-        path,
-        realPath,
-        stat,
-        listed: listing !== undefined,
-      });
-
-    if (listing === undefined) {
-      yield* this.#childrenOfParent(root, path, realPath, device);
-      return;
-    }
+    this.counts.directoriesListed++;
+    const found = this.#list(path, realPath, mayBeMailbox ? "count" : "none");
+    const listing = found ?? EMPTY_LISTING;
+    const isMailbox = mayBeMailbox && looksLikeMailbox(listing);
+    if (isMailbox) this.#input.places.add(root, { path, realPath, stat, listed: true });
     const names = [
       ...listing.directories,
       ...listing.symlinks,
       ...listing.specials,
       ...(isMailbox ? [] : listing.files),
     ].sort();
-    for (const name of names)
-      yield* this.#visit(root, joinPath(path, name), joinPath(realPath, name), device);
+    this.#open.push({ root, path, realPath, device, names, at: 0 });
+    return {
+      ...item,
+      ...(isMailbox ? { mailboxDirectory: true } : {}),
+      ...(found === undefined ? { unlisted: true } : {}),
+    };
   }
 
-  /** The directory was not listed: what the parent recorded in it is still there. */
-  async *#childrenOfParent(
-    root: ServerRoot,
-    path: ByteString,
-    realPath: ByteString,
-    device: bigint,
-  ): AsyncGenerator<SurveyItem> {
-    const { parentFiles } = this.#input;
-    for (;;) {
-      const next = await parentFiles.peek();
-      if (next === undefined || !isWithin(next.path, path)) return;
-      if (parentOf(next.path) !== path) {
-        await parentFiles.skip();
-        continue;
-      }
-      yield* this.#visit(root, next.path, joinPath(realPath, baseName(next.path)), device);
+  /** The parent saw this place as a root of the same kind. */
+  #wasRoot(root: ServerRoot): boolean {
+    let was = this.#wereRoots.get(root);
+    if (was === undefined) {
+      was = this.#parentRoots.has(`${root.kind}\0${root.path}`);
+      this.#wereRoots.set(root, was);
     }
+    return was;
   }
 
   #lstat(path: ByteString, realPath: ByteString): ReturnType<typeof lstatSource> {

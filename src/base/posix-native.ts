@@ -19,6 +19,10 @@ export interface Libc {
   readonly getpwnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   readonly getgrnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   /** Absent from glibc before 2.28. */
+  readonly statx:
+    | ((directory: number, path: Buffer, flags: number, mask: number, buffer: Buffer) => number)
+    | undefined;
+  /** Absent from glibc before 2.28. */
   readonly renameat2:
     | ((fromDirectory: number, from: Buffer, toDirectory: number, to: Buffer, flags: number) => number)
     | undefined;
@@ -63,6 +67,9 @@ function load(): LibcOrReason {
         getgrgid_r: library.func(`int getgrgid_r${byId}`),
         getpwnam_r: library.func(`int getpwnam_r${byName}`),
         getgrnam_r: library.func(`int getgrnam_r${byName}`),
+        statx: optional(() =>
+          library.func("int statx(int dir, const uint8_t *path, int flags, uint32_t mask, uint8_t *buffer)"),
+        ),
         renameat2: optional(() =>
           library.func(
             "int renameat2(int fromDir, const uint8_t *from, int toDir, const uint8_t *to, uint32_t flags)",
