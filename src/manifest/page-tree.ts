@@ -182,7 +182,10 @@ export class PageTreeWriter<T, K extends PageKey> {
 
   #put(bytes: Uint8Array): Promise<ObjectId> {
     this.#pagesWritten++;
-    return this.#sink.put("manifest", bytes);
+    // Pages by UID belong to one mailbox, and are read if it has changed. The others are read by every run.
+    return this.#codec.keys === "uid"
+      ? this.#sink.put("manifest", bytes)
+      : this.#sink.put("manifest", bytes, "page");
   }
 }
 

@@ -5,8 +5,11 @@ import type { ObjectId } from "../store/object.ts";
 export type PageKind = "manifest" | "meta";
 
 export interface PageSink {
-  /** Stores an object unless it is there already. `bytes` is handed over: the caller doesn't touch it again. */
-  put(kind: PageKind, bytes: Uint8Array): Promise<ObjectId>;
+  /**
+   * Stores an object unless it is there already. `bytes` is handed over: the caller doesn't touch it again.
+   * @param lane - `page`: among its like, apart from what is read seldom.
+   */
+  put(kind: PageKind, bytes: Uint8Array, lane?: "page"): Promise<ObjectId>;
 }
 
 export interface PageSource {

@@ -55,9 +55,9 @@ export interface BlockPlace {
 
 /**
  * Objects of one lane share blocks, several lanes share a pack: alike with alike. `dense` is for what does not shrink
- * (images, archives): nobody tries.
+ * (images, archives): nobody tries. `page` is for what every later run reads, so that it opens no block of anything else.
  */
-export type BlockLane = "text" | "part" | "dense";
+export type BlockLane = "text" | "part" | "dense" | "page";
 
 export interface PackWriterOptions {
   readonly packKind: PackKind;

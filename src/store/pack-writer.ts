@@ -32,7 +32,7 @@ import type { SealContext } from "./seal-context.ts";
 /** A pack is full before its directory is dear to hold: some 10 MB in memory. */
 const OBJECTS_TARGET = 200_000;
 /** Blocks that are open at once, one more than there are lanes. */
-const LANES_MAX = 4;
+const LANES_MAX = 5;
 
 /** A block that is being filled. */
 interface Lane {

@@ -10,7 +10,7 @@ import { LookupTable } from "./lookup-table.ts";
 import type { ObjectId, ObjectKind } from "./object.ts";
 import { ObjectHasher } from "./object-id.ts";
 import type { PackDirectory } from "./pack-directory.ts";
-import { type PackId, type PackKind, packName } from "./pack-types.ts";
+import { type BlockLane, type PackId, type PackKind, packName } from "./pack-types.ts";
 import { PackWriter } from "./pack-writer.ts";
 import type { SealContext } from "./seal-context.ts";
 
@@ -148,10 +148,10 @@ export class RunWriter {
    * Hashes, and stores if new, in a meta pack of the run's own.
    * @param bytes - at most 16 MiB; must not change until the promise resolves.
    */
-  async put(kind: "meta" | "manifest", bytes: Uint8Array): Promise<ObjectId> {
+  async put(kind: "meta" | "manifest", bytes: Uint8Array, lane: BlockLane = "text"): Promise<ObjectId> {
     const id = this.#hasher.id(kind, bytes);
     const [isNew] = await this.claim(kind, [id]);
-    if (isNew === true) await this.#inMetaQueue(() => this.#addMeta(kind, id, bytes));
+    if (isNew === true) await this.#inMetaQueue(() => this.#addMeta(kind, id, bytes, lane));
     return id;
   }
 
@@ -227,14 +227,14 @@ export class RunWriter {
     this.#onProgress();
   }
 
-  async #addMeta(kind: ObjectKind, id: ObjectId, bytes: Uint8Array): Promise<void> {
+  async #addMeta(kind: ObjectKind, id: ObjectId, bytes: Uint8Array, lane: BlockLane): Promise<void> {
     if (this.#meta === undefined) {
       const writer = new PackWriter(this.#context, { packKind: "meta", compression: this.#compression });
       this.#meta = { writer, sink: await this.beginPack(writer.packId, "meta") };
       await this.#meta.sink.append(writer.header());
     }
     const { writer, sink } = this.#meta;
-    const block = writer.add({ kind, id, head: bytes, tail: NO_BYTES, references: [] });
+    const block = writer.add({ kind, id, head: bytes, tail: NO_BYTES, references: [] }, lane);
     if (block !== undefined) await sink.append(block);
     if (writer.isFull) await this.#endMeta();
   }
