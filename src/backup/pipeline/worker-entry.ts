@@ -2,15 +2,16 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../../base/errors.ts";
 import { MessageWorker } from "./message-worker.ts";
-import type { MessageFile, PackOutput, StorePartsResult, WorkerSettings } from "./messages.ts";
+import type { PackOutput, StorePartsResult, WorkerSettings } from "./messages.ts";
 import { bytesOf, Unwritten } from "./unwritten.ts";
+import { decodeFiles, encodeIds, encodeOutcomes, type FilesOnWire, type OutcomesOnWire } from "./wire.ts";
 
 export type Call =
   | {
       readonly call: number;
       readonly step: "read";
       readonly batch: number;
-      readonly files: readonly MessageFile[];
+      readonly files: FilesOnWire;
     }
   | {
       readonly call: number;
@@ -19,6 +20,14 @@ export type Call =
       readonly wanted: readonly boolean[];
     }
   | { readonly call: number; readonly step: "finishPacks" };
+
+/** What each step's answer holds: its result, flat. */
+export interface Results {
+  readonly read: OutcomesOnWire;
+  readonly store: { readonly parts: Uint8Array };
+  readonly storeParts: Omit<StorePartsResult, "large"> & { readonly large: Uint8Array };
+  readonly finishPacks: readonly PackOutput[];
+}
 
 export interface WorkerStart {
   readonly settings: WorkerSettings;
@@ -46,12 +55,12 @@ const unwritten = new Unwritten(shared);
 
 port.on("message", (call: Call) => {
   try {
-    const result = run(call, (early) => {
+    const { result, output } = run(call, (early) => {
       const bytes = bytesOf(early);
       port.postMessage({ call: call.call, early } satisfies Answer, buffersOf(early));
       unwritten.add(bytes);
     });
-    port.postMessage({ call: call.call, result } satisfies Answer, buffersOf(outputOf(call, result)));
+    port.postMessage({ call: call.call, result } satisfies Answer, buffersOf(output));
   } catch (error) {
     const known = error as { code?: unknown; hint?: string };
     port.postMessage({
@@ -66,22 +75,24 @@ port.on("message", (call: Call) => {
   }
 });
 
-function run(call: Call, onEarly: (output: readonly PackOutput[]) => void): unknown {
+function run(
+  call: Call,
+  onEarly: (output: readonly PackOutput[]) => void,
+): { readonly result: Results[Call["step"]]; readonly output: readonly PackOutput[] } {
   switch (call.step) {
     case "read":
-      return worker.read(call.batch, call.files);
+      return { result: encodeOutcomes(worker.read(call.batch, decodeFiles(call.files))), output: [] };
     case "store":
-      return worker.store(call.batch, call.wanted);
-    case "storeParts":
-      return worker.storeParts(call.batch, call.wanted, onEarly);
-    case "finishPacks":
-      return worker.finishPacks();
+      return { result: { parts: encodeIds(worker.store(call.batch, call.wanted).parts) }, output: [] };
+    case "storeParts": {
+      const result = worker.storeParts(call.batch, call.wanted, onEarly);
+      return { result: { ...result, large: encodeIds(result.large) }, output: result.output };
+    }
+    case "finishPacks": {
+      const output = worker.finishPacks();
+      return { result: output, output };
+    }
   }
-}
-
-function outputOf(call: Call, result: unknown): readonly PackOutput[] {
-  if (call.step === "storeParts") return (result as StorePartsResult).output;
-  return call.step === "finishPacks" ? (result as readonly PackOutput[]) : [];
 }
 
 /** Finished blocks are handed over, not copied. A small buffer may share its memory with others: that one is copied. */

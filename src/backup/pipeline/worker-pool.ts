@@ -4,16 +4,10 @@ import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CyrvaultError, type ErrorCode } from "../../base/errors.ts";
 import { MessageWorker } from "./message-worker.ts";
-import type {
-  MessageOutcome,
-  MessageWorkerPort,
-  PackOutput,
-  StorePartsResult,
-  StoreResult,
-  WorkerSettings,
-} from "./messages.ts";
+import type { MessageWorkerPort, PackOutput, WorkerSettings } from "./messages.ts";
 import { bytesOf, Unwritten } from "./unwritten.ts";
-import type { Answer, Call, WorkerStart } from "./worker-entry.ts";
+import { decodeIds, decodeOutcomes, encodeFiles } from "./wire.ts";
+import type { Answer, Call, Results, WorkerStart } from "./worker-entry.ts";
 
 /** V8's young generation of a worker: what a batch needs dies at once, so a small one is enough. */
 const YOUNG_GENERATION_MB = 8;
@@ -76,8 +70,11 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
   thread.on("error", endAll);
   thread.on("exit", (code) => endAll(new Error(`a worker thread ended with code ${code}`)));
 
-  const ask = <T>(call: DistributiveOmit<Call, "call">, onEarly?: Waiter["onEarly"]): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
+  const ask = <C extends DistributiveOmit<Call, "call">>(
+    call: C,
+    onEarly?: Waiter["onEarly"],
+  ): Promise<Results[C["step"]]> =>
+    new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       const number = ++calls;
       waiting.set(number, { resolve: resolve as (value: unknown) => void, reject, onEarly });
@@ -85,11 +82,17 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
     });
 
   return {
-    read: (batch, files) => ask<readonly MessageOutcome[]>({ step: "read", batch, files }),
-    store: (batch, wanted) => ask<StoreResult>({ step: "store", batch, wanted }),
-    storeParts: (batch, wanted, onEarly) =>
-      ask<StorePartsResult>({ step: "storeParts", batch, wanted }, onEarly),
-    finishPacks: () => ask<readonly PackOutput[]>({ step: "finishPacks" }),
+    read: async (batch, files) =>
+      decodeOutcomes(await ask({ step: "read", batch, files: encodeFiles(files) })),
+    store: async (batch, wanted) => {
+      const { parts } = await ask({ step: "store", batch, wanted });
+      return { parts: decodeIds(parts) };
+    },
+    storeParts: async (batch, wanted, onEarly) => {
+      const { large, ...result } = await ask({ step: "storeParts", batch, wanted }, onEarly);
+      return { ...result, large: decodeIds(large) };
+    },
+    finishPacks: () => ask({ step: "finishPacks" }),
     close: async () => {
       await thread.terminate();
     },
