@@ -137,6 +137,7 @@ export class Lookup {
 
   /** For each id whether a live pack that is not marked has it. An index that is there is believed when it says no. */
   async known(ids: readonly Uint8Array[]): Promise<boolean[]> {
+    if (this.#isAllLoose()) return ids.map((id) => this.isLoose(id));
     const hits = await this.#withIndex((index) => index.find(ids));
     const known: boolean[] = [];
     for (let i = 0; i < ids.length; i++) {
@@ -260,6 +261,13 @@ export class Lookup {
       });
       return undefined;
     }
+  }
+
+  /** A first backup: nobody but the loose table can know anything. Older packs come first, so a no is quick. */
+  #isAllLoose(): boolean {
+    for (const pack of this.packs.live())
+      if (!this.#loose.has(pack) && this.#frozen?.has(pack) !== true) return false;
+    return true;
   }
 
   *#looseCandidates(id: Uint8Array): Generator<Candidate> {
