@@ -395,10 +395,12 @@ export class MailboxCapture {
     if (source === undefined) return;
     try {
       for (let offset = 0; ; ) {
-        const bytes = source.read(offset, STRETCH_BYTES);
+        // One byte more than is left tells the end. A MiB for each of many small files would keep V8 collecting.
+        const wanted = Math.max(1, Math.min(STRETCH_BYTES, source.stat.size + 1 - offset));
+        const bytes = source.read(offset, wanted);
         yield bytes;
         offset += bytes.length;
-        if (bytes.length < STRETCH_BYTES) return;
+        if (bytes.length < wanted) return;
       }
     } finally {
       source.close();
