@@ -22,7 +22,7 @@ export class PieceBuilder implements MessageVisitor {
   readonly #cutter: StreamCutter;
   readonly #pieces: Piece[] = [];
   readonly #tail: Buffer[] = [];
-  readonly #copyTail: boolean;
+  readonly #windowed: boolean;
   #header: Buffer = Buffer.alloc(0);
   #tailBytes = 0;
   /** Own bytes not yet put to the tail. */
@@ -30,16 +30,19 @@ export class PieceBuilder implements MessageVisitor {
   #ownTo = 0;
   #references = 0;
 
-  /** @param copyTail - views of the source don't last. */
+  /**
+   * @param windowed - the message is never held: views of it don't last, and nobody will compare the whole with its
+   *   pieces, so each base64 stretch is encoded again and compared here.
+   */
   constructor(
     source: ByteSource,
     parameters: SplitParameters,
-    copyTail: boolean,
+    windowed: boolean,
     emitPart: (bytes: Uint8Array) => void,
   ) {
     this.#source = source;
     this.#parameters = parameters;
-    this.#copyTail = copyTail;
+    this.#windowed = windowed;
     this.#cutter = new StreamCutter(parameters.cuts, parameters.wholePartBytesMax, (chunk) => {
       this.#references++;
       emitPart(chunk);
@@ -48,7 +51,7 @@ export class PieceBuilder implements MessageVisitor {
 
   header(from: number, to: number): void {
     const view = this.#source.view(from, to - from).subarray(0, to - from);
-    this.#header = this.#copyTail ? Buffer.from(view) : view;
+    this.#header = this.#windowed ? Buffer.from(view) : view;
   }
 
   structure(from: number, to: number): void {
@@ -58,7 +61,8 @@ export class PieceBuilder implements MessageVisitor {
 
   body(from: number, to: number, base64: boolean): void {
     const rest = base64 ? this.#decodedBody(from, to) : from;
-    if (to - rest < this.#parameters.partBytesMin) this.structure(rest, to);
+    const { partBytesMin, textBytesMin } = this.#parameters;
+    if (to - rest < (base64 ? partBytesMin : textBytesMin)) this.structure(rest, to);
     else this.#verbatimPart(rest, to);
   }
 
@@ -95,7 +99,7 @@ export class PieceBuilder implements MessageVisitor {
   }
 
   #addToTail(bytes: Buffer): void {
-    this.#tail.push(this.#copyTail ? Buffer.from(bytes) : bytes);
+    this.#tail.push(this.#windowed ? Buffer.from(bytes) : bytes);
     this.#tailBytes += bytes.length;
   }
 
@@ -117,7 +121,7 @@ export class PieceBuilder implements MessageVisitor {
     if (layout === undefined) return bodyFrom;
     const { from, wrapping } = layout;
     const decoder = new WrappedDecoder(wrapping);
-    const encoder = new WrappedEncoder(wrapping);
+    const encoder = this.#windowed ? new WrappedEncoder(wrapping) : undefined;
     let target: Buffer | undefined;
     let decodedBytes = 0;
     let offset = from;
@@ -125,7 +129,10 @@ export class PieceBuilder implements MessageVisitor {
       const view = this.#source.view(offset, Math.min(VIEW_BYTES_MAX, to - offset));
       const viewTo = Math.min(view.length, to - offset);
       target ??= Buffer.allocUnsafe(Math.ceil((viewTo * 3) / 4) + 3);
-      const { consumed, decoded } = this.#decodeVerified(view, viewTo, target, decoder, encoder);
+      const { consumed, decoded } =
+        encoder === undefined
+          ? decodeAll(view, viewTo, target, decoder)
+          : this.#decodeVerified(view, viewTo, target, decoder, encoder);
       const bytes = target.subarray(0, decoded);
       offset += consumed;
       const more = consumed > 0 && !decoder.ended && offset < to && viewTo < to - (offset - consumed);
@@ -199,4 +206,15 @@ export class PieceBuilder implements MessageVisitor {
       wrapping: { lineChars: unbroken ? 0 : lineChars, lineEnd: crlf || unbroken ? "crlf" : "lf" },
     };
   }
+}
+
+/** As much of `view[0, to)` as the decoder takes: it is strict, what it takes encodes to the same bytes again. */
+function decodeAll(
+  view: Buffer,
+  to: number,
+  target: Buffer,
+  decoder: WrappedDecoder,
+): { consumed: number; decoded: number } {
+  const decoded = decoder.decode(view, 0, to, target, 0);
+  return { consumed: decoder.position, decoded };
 }
