@@ -89,7 +89,7 @@ describe("FastCDC", () => {
           }
           if (count <= whole) expect(chunks.length).toBe(count > 0 ? 1 : 0);
           const stretches: Uint8Array[] = [];
-          for (let from = 0, i = 0; from < count && i < 5000; i++) {
+          for (let from = 0, i = 0; from < count; i++) {
             const length = (cuts[i % cuts.length] as number) + (i % cuts.length === 0 ? 1 : 0);
             stretches.push(bytes.subarray(from, from + length));
             from += length;
