@@ -6,6 +6,7 @@
 import { randomInt } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { Progress } from "../base/progress.ts";
+import { FORGOTTEN_PREFIX, readForgotten } from "../store/forgotten.ts";
 import { GC_PREFIX, readGcState } from "../store/gc-record.ts";
 import { KEY_FILE_BYTES_MAX, KEYS_PREFIX, verifyKeyFile } from "../store/keys.ts";
 import type { AssembleMessage } from "../store/object.ts";
@@ -18,8 +19,9 @@ import { type CheckError, CheckErrors } from "./check-errors.ts";
 import { type CheckedPack, checkCoverage, checkPacks, checkSegments } from "./check-packs.ts";
 
 /** Findings that somebody has accepted: docs/formats/repository.md. */
-const ACCEPTED_PREFIX = "accepted/";
-const ACCEPTED_BYTES_MAX = 4 * 1024 * 1024;
+/** Each lies below a name like its purpose. */
+const SMALL_RECORDS = ["accepted", "tags"] as const;
+const SMALL_RECORD_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface CheckOptions {
   /** 0 to 100: the share of the packs whose data is read again, chosen at random. */
@@ -100,11 +102,14 @@ async function checkRecords(repository: Repository, errors: CheckErrors): Promis
   const { backend, sealer } = repository;
   for await (const { name } of backend.list(RUNS_PREFIX))
     await errors.guard(name, () => readRun(backend, sealer, name.slice(RUNS_PREFIX.length)));
-  for await (const { name } of backend.list(ACCEPTED_PREFIX))
-    await errors.guard(name, async () => {
-      const sealed = await backend.read(name, ACCEPTED_BYTES_MAX);
-      if (sealed !== undefined) sealer.openNamed("accepted", name, sealed);
-    });
+  for (const purpose of SMALL_RECORDS)
+    for await (const { name } of backend.list(`${purpose}/`))
+      await errors.guard(name, async () => {
+        const sealed = await backend.read(name, SMALL_RECORD_BYTES_MAX);
+        if (sealed !== undefined) sealer.openNamed(purpose, name, sealed);
+      });
+  for await (const { name } of backend.list(FORGOTTEN_PREFIX))
+    await errors.guard(name, () => readForgotten(repository, name.slice(FORGOTTEN_PREFIX.length)));
   await errors.guard(GC_PREFIX, () => readGcState(backend, sealer));
 }
 

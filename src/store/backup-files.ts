@@ -74,7 +74,7 @@ export async function readBackup(backend: Backend, sealer: Sealer, id: string): 
 /** Opened again before it is handed out: a root that does not open must not become a backup. */
 export function sealRoot(
   sealer: Sealer,
-  purpose: "backup" | "checkpoint",
+  purpose: "backup" | "checkpoint" | "forgotten",
   name: string,
   bytes: Uint8Array,
 ): Buffer {

@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { run } from "./fake-terminal.ts";
 
-const COMMANDS = "init backup list ls restore cat diff check stats findings rebuild-index demo".split(" ");
+const COMMANDS =
+  "init backup list ls restore cat diff check stats findings tag forget undelete rebuild-index demo".split(
+    " ",
+  );
 
 function place(): string {
   const directory = mkdtempSync(join(tmpdir(), "cyrvault-cli-"));
@@ -56,6 +59,11 @@ describe("usage", () => {
     ["a rule for overwriting", ["restore", "--repo", "r", "latest", "--target", "t", "--overwrite", "yes"]],
     ["an owner that is none", ["restore", "--repo", "r", "latest", "--target", "t", "--owner", "no-such"]],
     ["a set of UIDs", ["restore", "--repo", "r", "latest", "--target", "t", "--uid", "a:b"]],
+    ["forgetting by no rule", ["forget", "--repo", "r"]],
+    ["a number to keep", ["forget", "--repo", "r", "--keep-last", "-1"]],
+    ["a time to keep", ["forget", "--repo", "r", "--keep-within", "3m"]],
+    ["a hold without a reason", ["tag", "--repo", "r", "latest", "--hold", " "]],
+    ["a hold on and off", ["tag", "--repo", "r", "latest", "--hold", "x", "--release"]],
     ["a rule for accepting", ["findings", "--repo", "r", "--accept", "Not A Code"]],
     ["a password that is not there", ["init", "--repo", "r"]],
     [
