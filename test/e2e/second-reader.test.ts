@@ -1,0 +1,167 @@
+/** docs/formats/reader.py knows the format from its documents only: what it restores is what `cyrvault restore` restores. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { beforeEach, expect, test } from "vitest";
+import { advanceServer } from "../../src/sample/advance.ts";
+import { generateServer } from "../../src/sample/generate.ts";
+import type { SampleServer } from "../../src/sample/sample-server.ts";
+import { type BackupResult, runJson } from "../support/cli.ts";
+import { describeWithPython, PYTHON } from "../support/describe-with-python.ts";
+import { type Comparison, compareTrees, readTree } from "../support/tree-compare.ts";
+import { makeWorkspace } from "../support/workspace.ts";
+
+const READER = join(import.meta.dirname, "../../docs/formats/reader.py");
+const PASSWORD = "pässword";
+/** No UTF-8, and a backslash where it could be taken for an escape. */
+const ODD_NAME = "/elsewhere-\xe4\\xe4/\xff\\file";
+
+describeWithPython("a reader written from the documents", () => {
+  let workspace: string;
+  let server: SampleServer;
+
+  beforeEach(() => {
+    workspace = makeWorkspace();
+    server = generateServer(join(workspace, "server"), { messages: 80, users: 3 });
+    addOddPlaces(server);
+  });
+
+  test.each([
+    ["encrypted", PASSWORD],
+    ["unencrypted", undefined],
+  ])("restores both days of an %s repository as cyrvault does", async (_, password) => {
+    const env = await twoDays(password);
+    const listed = reader(["list"], env);
+    expect(listed.stderr).toBe("");
+    const lines = listed.stdout.trim().split("\n");
+    expect(lines).toHaveLength(2);
+    expect(reader(["check"], env)).toMatchObject({ status: 0, stderr: "" });
+    for (const line of lines) {
+      const backup = line.split(" ")[0] ?? "";
+      const [theirs, ours] = [join(workspace, `${backup}-reader`), join(workspace, `${backup}-cyrvault`)];
+      const { messages, mailboxes, files } = await runJson<{
+        messages: number;
+        mailboxes: number;
+        files: number;
+      }>(["restore", backup, "--target", ours], { env });
+      expect(line).toContain(`${mailboxes} mailboxes, ${messages} messages, ${files} files`);
+      expect(reader(["mailboxes", backup], env).stdout.trim().split("\n")).toHaveLength(mailboxes);
+      const restored = reader(["restore", backup, theirs], env);
+      expect(restored).toMatchObject({ status: 0, stderr: "" });
+      expect(restored.stdout.trim().split(", ").sort()).toEqual(
+        [`${files} files`, `${mailboxes} mailboxes`, `${messages} messages`].sort(),
+      );
+      const tree = readTree(ours);
+      expect(compareTrees(tree, readTree(theirs), comparison())).toEqual([]);
+      const inodes = [...tree.values()].filter(({ type }) => type === "file").map(({ inode }) => inode);
+      expect(new Set(inodes).size, "there are hard links to compare").toBeLessThan(inodes.length);
+      expect([...tree.values()].some(({ type }) => type === "symlink")).toBe(true);
+      expect([...tree.keys()].filter((path) => path.endsWith(ODD_NAME))).toHaveLength(1);
+    }
+  });
+
+  test("with no password or another one says so and restores nothing", async () => {
+    const env = await oneDay(PASSWORD);
+    const { CYRVAULT_PASSWORD, ...none } = env;
+    expect(CYRVAULT_PASSWORD).toBe(PASSWORD);
+    expect(reader(["list"], none)).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("give a password"),
+    });
+    const other = reader(["list"], { ...none, CYRVAULT_PASSWORD: "password" });
+    expect(other).toMatchObject({ status: 1, stdout: "", stderr: "reader.py: wrong password\n" });
+    const file = join(workspace, "password");
+    writeFileSync(file, `${PASSWORD.normalize("NFD")}\r\n`);
+    expect(reader(["list"], { ...none, CYRVAULT_PASSWORD_FILE: file })).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+  });
+
+  test.each([
+    ["encrypted", PASSWORD],
+    ["unencrypted", undefined],
+  ])("notices a flipped byte anywhere in a pack of an %s repository", async (_, password) => {
+    const env = await oneDay(password);
+    const packs = filesBelow(join(env["CYRVAULT_REPO"] ?? "", "packs"));
+    expect(packs.length).toBeGreaterThan(1);
+    for (const pack of packs) {
+      const whole = readFileSync(pack);
+      for (const at of [20, Math.floor(whole.length / 2), whole.length - 100, whole.length - 20]) {
+        const damaged = Buffer.from(whole);
+        damaged[at] = (damaged[at] ?? 0) ^ 1;
+        writeFileSync(pack, damaged);
+        const { status, stderr } = reader(["check"], env);
+        expect({ at, status }).toEqual({ at, status: 1 });
+        expect(stderr).toContain(pack.slice(-64));
+      }
+      writeFileSync(pack, whole);
+    }
+    expect(reader(["check"], env)).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  async function twoDays(password: string | undefined): Promise<Record<string, string>> {
+    const env = await oneDay(password);
+    advanceServer(server, { day: 1, share: 0.5 });
+    const { parent } = await runJson<BackupResult>(backup(), { env });
+    expect(parent).not.toBeNull();
+    return env;
+  }
+
+  async function oneDay(password: string | undefined): Promise<Record<string, string>> {
+    const env = {
+      CYRVAULT_REPO: join(workspace, "repository"),
+      ...(password === undefined ? {} : { CYRVAULT_PASSWORD: password }),
+    };
+    await runJson(["init", ...(password === undefined ? ["--no-encryption"] : [])], { env });
+    await runJson<BackupResult>(backup(), { env });
+    return env;
+  }
+
+  function backup(): string[] {
+    return ["backup", "--config", server.configPath, "--server", "mail.example.org"];
+  }
+
+  /** What lies above a root is no part of a backup; the runbook is cyrvault's own. */
+  function comparison(): Comparison {
+    const above = `${join(workspace, "server", "etc")}/`.slice(1);
+    return {
+      ignore: (path) => path.startsWith("cyrvault-runbook-"),
+      presenceOnly: (path) =>
+        above.startsWith(`${path}/`) ||
+        path.startsWith("cyrvault-mailbox-list-") ||
+        [".", "etc", "etc/default", "etc/pam.d"].includes(path),
+    };
+  }
+});
+
+/** Names that are no UTF-8 and names with a backslash, also of a place that becomes a root of its own. */
+function addOddPlaces(server: SampleServer): void {
+  const directory = dirname(dirname(server.configPath));
+  const file = Buffer.from(`${directory}${ODD_NAME}`, "latin1");
+  const place = file.subarray(0, file.lastIndexOf("/"));
+  mkdirSync(place);
+  writeFileSync(file, "odd");
+  symlinkSync(place, join(directory, "conf", "elsewhere"));
+}
+
+interface ReaderResult {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function reader(args: readonly string[], env: Readonly<Record<string, string>>): ReaderResult {
+  const { CYRVAULT_REPO = "", ...password } = env;
+  const { status, stdout, stderr } = spawnSync(PYTHON, [READER, CYRVAULT_REPO, ...args], {
+    env: { ...password, LC_ALL: "C.UTF-8", PYTHONDONTWRITEBYTECODE: "1" },
+    encoding: "utf8",
+  });
+  return { status, stdout, stderr };
+}
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((name) => join(directory, name))
+    .filter((path) => statSync(path).isFile());
+}
