@@ -6,6 +6,13 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { advanceServer } from "../src/sample/advance.ts";
+import {
+  ATTACHMENT_SHARE,
+  COPY_SHARE,
+  LINKED_SHARE,
+  REPETITION,
+  WHOLE_FILE_SHARE,
+} from "../src/sample/calibration.ts";
 import { generateServer } from "../src/sample/generate.ts";
 import { type SampleParameters, SampleServer } from "../src/sample/sample-server.ts";
 
@@ -15,17 +22,21 @@ const HELP = `usage: npx tsx bench/generate.ts DIR [options]
   --messages N           on the whole server; default 10000
   --days N               over how many days they came in; default 90
   --layout uuid|legacy   default uuid
-  --attachment-share X   of all bytes, 0 to below 1; default 0.75 (a corporate mail store)
+  --attachment-share X   of all bytes, 0 to below 1; default ${ATTACHMENT_SHARE} (a corporate mail store)
   --document-scale X     attachments so many times as large as in that store; default 1
   --text-scale X         the same for texts; default 1
-  --repetition X         share of what occurs again, 0 to below 1; default 0.5
+  --repetition X         of the decoded bytes of all parts, those in parts that occurred before, 0 to below 1;
+                         files with several names count once; default ${REPETITION}
+  --whole-file-share X   of that, in files that equal another one; default ${WHOLE_FILE_SHARE}
+  --copy-share X         of that, in copies of a letter with other headers; default ${COPY_SHARE}; the rest in other letters
+  --linked-share X       of all further copies of letters, those that are only names of a file; default ${LINKED_SHARE}
   --seed N               default 1
   --header-form dlist|lines   as 3.6 or as 3.4 writes cyrus.header; default dlist
   --advance N            days to add, to a server that is in DIR already or to the new one; default 0
   --share X              of the mailboxes that change on such a day; default 0.05
 
 The trees of the benchmark:
-  A  --users 200 --folders 12 --messages 30000
+  A  --users 200 --folders 12 --messages 55000
   B  --users 20 --folders 10 --messages 40000 --attachment-share 0 --repetition 0
   C  --users 1000 --folders 10 --messages 1000000 --attachment-share 0.2 --document-scale 0.05 --text-scale 0.5
   D  --users 10000 --folders 25 --messages 250000 --attachment-share 0 --text-scale 0.2
@@ -40,10 +51,13 @@ function main(): void {
       messages: { type: "string", default: "10000" },
       days: { type: "string", default: "90" },
       layout: { type: "string", default: "uuid" },
-      "attachment-share": { type: "string", default: "0.75" },
+      "attachment-share": { type: "string", default: String(ATTACHMENT_SHARE) },
       "document-scale": { type: "string", default: "1" },
       "text-scale": { type: "string", default: "1" },
-      repetition: { type: "string", default: "0.5" },
+      repetition: { type: "string", default: String(REPETITION) },
+      "whole-file-share": { type: "string", default: String(WHOLE_FILE_SHARE) },
+      "copy-share": { type: "string", default: String(COPY_SHARE) },
+      "linked-share": { type: "string", default: String(LINKED_SHARE) },
       seed: { type: "string", default: "1" },
       "header-form": { type: "string", default: "dlist" },
       advance: { type: "string", default: "0" },
@@ -67,6 +81,9 @@ function main(): void {
     documentScale: number(values["document-scale"]),
     textScale: number(values["text-scale"]),
     repetition: number(values.repetition),
+    wholeFileShare: number(values["whole-file-share"]),
+    copyShare: number(values["copy-share"]),
+    linkedShare: number(values["linked-share"]),
     seed: number(values.seed),
     headerForm: oneOf(values["header-form"], ["dlist", "lines"]),
   };
@@ -91,11 +108,23 @@ function openOrMake(directory: string, parameters: Partial<SampleParameters>): S
   report({
     config: server.configPath,
     ...server.counts,
+    repeated: repeatedShares(server),
     seconds,
     messagesPerSecond: Math.round(messages / seconds),
     residentMiB: Math.round(process.resourceUsage().maxRSS / 1024),
   });
   return server;
+}
+
+/** What came of `--repetition`, to a thousandth. */
+function repeatedShares({ state }: SampleServer): Record<string, number> {
+  const { total, ...parts } = state.repeated;
+  return Object.fromEntries(
+    Object.entries(parts).map(([name, bytes]) => [
+      name,
+      Math.round((bytes / Math.max(1, total)) * 1000) / 1000,
+    ]),
+  );
 }
 
 function report(line: object): void {

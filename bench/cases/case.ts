@@ -39,7 +39,7 @@ const FULL: readonly CaseDefinition[] = [
   {
     id: "A",
     title: "a server with attachments, half of its content repeated",
-    tree: ["--users", "200", "--folders", "12", "--messages", "85000"],
+    tree: ["--users", "200", "--folders", "12", "--messages", "46000"],
     tools: ALL_TOOLS,
     rounds: { first: 3, unchanged: 5, cold: 0, restore: 3, inspect: 3 },
     messages: 5,

@@ -3,7 +3,7 @@
  * Facts: cyrus-imapd 3.6.1, imap/message.c, message_write_cache(), message_write_body(), message_write_section();
  * imap/mailbox_header_cache.gperf for the headers that are not kept.
  */
-import type { HeaderLines, Parameters, PlacedPart } from "./mime.ts";
+import { dispositionOf, type HeaderLines, type Parameters, type PlacedPart } from "./mime.ts";
 import { addressOf, type Person } from "./people.ts";
 
 /** The version of this layout that 3.6 notes in each index record. */
@@ -98,7 +98,7 @@ function structureText(placed: PlacedPart, extended: boolean): string {
     nstring(part.type.toUpperCase()),
     nstring(part.subtype.toUpperCase()),
     parameterList(part.parameters),
-    "NIL",
+    nstring(part.contentId),
     "NIL",
     nstring(part.encoding),
     String(placed.contentBytes),
@@ -106,7 +106,9 @@ function structureText(placed: PlacedPart, extended: boolean): string {
   if (part.type === "TEXT") fields.push(String(placed.contentLines));
   if (extended) {
     const disposition =
-      part.fileName === undefined ? "NIL" : `("ATTACHMENT" ${parameterList([["FILENAME", part.fileName]])})`;
+      part.fileName === undefined
+        ? "NIL"
+        : `(${nstring(dispositionOf(part).toUpperCase())} ${parameterList([["FILENAME", part.fileName]])})`;
     fields.push("NIL", disposition, "NIL", "NIL");
   }
   return `(${fields.join(" ")})`;

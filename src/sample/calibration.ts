@@ -4,13 +4,43 @@
  */
 
 /**
- * 1,425 GB in 18.57 million mails. One part in eight has 16 KB or more; counted with the middle of their size class, these
- * hold 78 % of the bytes, long texts among them. Corporate study.
+ * Base64 parts, of all bytes. 1,425 GB in 18.57 million mails are 77 KB a mail; texts and headers as below leave nine tenths
+ * of that to attachments. Parts of 16 KB or more alone hold 78 %, each counted with the middle of its size class (corporate
+ * study). Elsewhere: 85 % of the storage (Mail.Ru: A. Sumin, "How Mail.Ru reduced email storage from 50 to 32 PB", Smashing
+ * Magazine 2017), 94 % (AttachStor, a maker of such software, in "AttachStor reclaims e-mail storage", Storage magazine).
  */
-export const ATTACHMENT_SHARE = 0.75;
+export const ATTACHMENT_SHARE = 0.9;
 
-/** Half of all bytes are in parts that occur a second time: 700.8 of 1,425 GB are unique. Corporate study. */
+/**
+ * Of the decoded bytes of all parts, each message file counted once whatever its names: how much is in parts that have
+ * occurred before. 700.8 of 1,425 GB are unique (corporate study). Elsewhere: 36 % would be saved by keeping each attached
+ * file once (Mail.Ru, as above), 60 to 65 % of the attachments are duplicates or revisions (AttachStor, as above), 30 to 45 %
+ * of what mail sends over a network is redundant ("Deduping the Internet: an email case study").
+ */
 export const REPETITION = 0.5;
+
+/**
+ * How that comes about; the rest are the same documents and pictures in other letters: forwards, circulating documents,
+ * logos, newsletters. Nobody has published such a split. Why copies with headers of their own are the larger part: 70 % of a
+ * company's mail is internal (an archiving company's statistics of 2007, randomdesiderata.blogspot.com), and leaves the
+ * author's copy in Sent, which has no Received lines, and one for each recipient, which has its own.
+ */
+export const COPY_SHARE = 0.6;
+/** Assumption: files that equal another one, byte for byte: delivered to another partition, or uploaded by a client. */
+export const WHOLE_FILE_SHARE = 0.1;
+/**
+ * Assumption: how many of all further copies of a letter are no files of their own but names of one. Cyrus links what
+ * comes in one LMTP delivery to users of one partition, and what IMAP copies.
+ */
+export const LINKED_SHARE = 0.25;
+
+/** Assumption: of documents that occur again, those that the whole company sends round. */
+export const CORPORATE_SHARE = 0.25;
+/** Assumptions: authors whose HTML letters show a logo, newsletters that bring their pictures along, sizes from and to. */
+export const LOGO_SHARE = 0.3;
+export const PICTURES_SHARE = 0.5;
+export const LOGO_BYTES = [2 << 10, 12 << 10] as const;
+export const PICTURE_BYTES = [8 << 10, 60 << 10] as const;
 
 /** Sizes of attachments: how many thousand parts have `bytes` to twice as many, decoded. Corporate study, 16 KB to 8 MB. */
 export const DOCUMENT_SIZES: readonly (readonly [bytes: number, count: number])[] = [

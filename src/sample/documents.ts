@@ -3,7 +3,8 @@
  * seed, so that a million attachments take no memory.
  */
 import { createHash } from "node:crypto";
-import { COMPRESSIBLE_SHARE, DOCUMENT_SIZES } from "./calibration.ts";
+import { COMPRESSIBLE_SHARE, DOCUMENT_SIZES, LOGO_BYTES, PICTURE_BYTES } from "./calibration.ts";
+import { isLogo, isPicture } from "./circulating.ts";
 import { Random } from "./random.ts";
 import { makePhrase, pickWord } from "./words.ts";
 
@@ -51,7 +52,10 @@ export class DocumentPool {
   get(number: number): SampleDocument {
     const known = this.#recent.get(number);
     if (known !== undefined) return known;
-    const document = makeDocument(new Random(this.#seed, 0xd0c, number), this.#scale);
+    const random = new Random(this.#seed, 0xd0c, number);
+    const document = isPicture(number)
+      ? makePicture(random, isLogo(number), this.#scale)
+      : makeDocument(random, this.#scale);
     this.#recent.set(number, document);
     this.#recentBytes += document.content.length;
     for (const [oldest, { content }] of this.#recent) {
@@ -94,6 +98,15 @@ function makeDocument(random: Random, scale: number): SampleDocument {
   const content = random.bytes(bytes);
   content.write(start, 0, "latin1");
   return { fileName: `${name}.${extension}`, type, subtype, content, sha1: sha1(content) };
+}
+
+function makePicture(random: Random, logo: boolean, scale: number): SampleDocument {
+  const [least, most] = logo ? LOGO_BYTES : PICTURE_BYTES;
+  const content = random.bytes(Math.max(64, Math.round(least * (most / least) ** random.unit() * scale)));
+  content.write(logo ? "\x89PNG\r\n\x1a\n" : "\xff\xd8\xff\xe0", 0, "latin1");
+  const [subtype, extension] = logo ? (["png", "png"] as const) : (["jpeg", "jpg"] as const);
+  const fileName = `${logo ? "logo" : "picture"}_${random.token(6)}.${extension}`;
+  return { fileName, type: "image", subtype, content, sha1: sha1(content) };
 }
 
 function documentBytes(random: Random): number {

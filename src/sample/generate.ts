@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { type ByteString, fromText } from "../base/byte-string.ts";
 import { inboxOf } from "../cyrus/mailbox-name.ts";
-import { ATTACHMENT_SHARE, REPETITION } from "./calibration.ts";
+import { ATTACHMENT_SHARE, COPY_SHARE, LINKED_SHARE, REPETITION, WHOLE_FILE_SHARE } from "./calibration.ts";
 import { Deliverer } from "./deliver.ts";
 import { type FolderPlan, folderName, folderPlans } from "./folders.ts";
 import type { PartitionName } from "./layout.ts";
@@ -28,6 +28,9 @@ const DEFAULTS: SampleParameters = {
   days: 90,
   attachmentShare: ATTACHMENT_SHARE,
   repetition: REPETITION,
+  wholeFileShare: WHOLE_FILE_SHARE,
+  copyShare: COPY_SHARE,
+  linkedShare: LINKED_SHARE,
   documentScale: 1,
   textScale: 1,
   headerForm: "dlist",
@@ -217,9 +220,12 @@ class ServerFiller {
 
 function checkParameters(parameters: SampleParameters): void {
   const { users, foldersPerUser, messages, days, attachmentShare, repetition } = parameters;
+  const { wholeFileShare, copyShare, linkedShare } = parameters;
   if (![users, foldersPerUser, days].every((value) => Number.isInteger(value) && value > 0))
     throw new RangeError("users, folders and days of a sample server are whole numbers above 0");
   if (!(Number.isInteger(messages) && messages >= 0)) throw new RangeError("messages are a whole number");
-  if (![attachmentShare, repetition].every((share) => share >= 0 && share < 1))
+  if (![attachmentShare, repetition, linkedShare].every((share) => share >= 0 && share < 1))
     throw new RangeError("shares are 0 or more and below 1");
+  if (!(wholeFileShare >= 0 && copyShare >= 0 && wholeFileShare + copyShare <= 1))
+    throw new RangeError("the shares of repetition are 0 or more, and together at most 1");
 }

@@ -2,7 +2,15 @@
  * What is written and to whom, apart from any copy of it. A letter is a handful of numbers: its text follows from
  * its seed, so that thousands of them can be remembered and copied into other mailboxes later.
  */
-import { HTML_SHARE, KIND_SHARES, TEXT_BYTES } from "./calibration.ts";
+import {
+  CORPORATE_SHARE,
+  HTML_SHARE,
+  KIND_SHARES,
+  LOGO_SHARE,
+  PICTURES_SHARE,
+  TEXT_BYTES,
+} from "./calibration.ts";
+import { corporateDocument, issuePictures, logoOf } from "./circulating.ts";
 import type { Random } from "./random.ts";
 
 export type LetterKind = "letter" | "reply" | "forward" | "newsletter";
@@ -20,6 +28,8 @@ export interface Letter {
   readonly to: readonly number[];
   readonly cc: readonly number[];
   readonly documents: readonly number[];
+  /** Shown by the HTML text: logos, and what a newsletter brings along. */
+  readonly pictures: readonly number[];
   /** What it answers or passes on; its own `parent` is cut off after a few. */
   readonly parent: Letter | undefined;
   readonly html: boolean;
@@ -34,8 +44,8 @@ export interface LetterRules {
   readonly textScale: number;
   /** Letters with at least one document. */
   readonly documentChance: number;
-  /** A document that has circulated already, not a new one. */
-  readonly repeatedDocumentChance: number;
+  /** Whether letters bring pictures along that others have too. */
+  readonly pictures: boolean;
 }
 
 const PARENTS_MAX = 3;
@@ -47,6 +57,8 @@ const DAY_SECONDS = 86_400;
 
 /** Writes letters one after the other. Remembers which documents circulate, nothing else. */
 export class LetterWriter {
+  /** How often a document is one that has circulated already, not a new one. */
+  repeatedDocumentChance = 0;
   readonly #random: Random;
   readonly #rules: LetterRules;
   readonly #recentDocuments: number[];
@@ -79,21 +91,35 @@ export class LetterWriter {
     const documents = kind === "forward" && related !== undefined ? related.documents : this.#documents(kind);
     const fromUser = sentBy || (kind !== "newsletter" && random.chance(0.4));
     const others = () => random.below(this.#rules.userCount);
+    const from = sentBy
+      ? user
+      : fromUser
+        ? others()
+        : random.below(kind === "newsletter" ? PUBLISHERS : 5000);
+    const html = kind === "newsletter" || random.chance(HTML_SHARE);
+    const issue = Math.floor(sentAt / (ISSUE_DAYS * DAY_SECONDS));
     return {
       number: this.#nextLetter++,
       kind,
       sentAt,
-      from: sentBy ? user : fromUser ? others() : random.below(kind === "newsletter" ? PUBLISHERS : 5000),
+      from,
       fromUser,
       to: sentBy ? [others()] : [user],
       cc:
         kind === "newsletter" ? [] : Array.from({ length: [0, 0, 0, 1, 2, 4][random.below(6)] ?? 0 }, others),
       documents,
+      pictures: html && this.#rules.pictures ? this.#pictures(kind, from, fromUser, issue) : [],
       parent: related === undefined ? undefined : withParents(related, PARENTS_MAX),
-      html: kind === "newsletter" || random.chance(HTML_SHARE),
+      html,
       textCharacters: Math.round(this.#textCharacters(kind) * this.#rules.textScale),
-      issue: Math.floor(sentAt / (ISSUE_DAYS * DAY_SECONDS)),
+      issue,
     };
+  }
+
+  /** A newsletter with pictures has them in every issue, a company its logo in every letter of those who use it. */
+  #pictures(kind: LetterKind, from: number, fromUser: boolean, issue: number): number[] {
+    if (kind === "newsletter") return from < PUBLISHERS * PICTURES_SHARE ? issuePictures(from, issue) : [];
+    return (from * 7) % 100 < LOGO_SHARE * 100 ? [logoOf(from, fromUser)] : [];
   }
 
   #textCharacters(kind: LetterKind): number {
@@ -118,8 +144,10 @@ export class LetterWriter {
 
   #document(): number {
     const recent = this.#recentDocuments;
-    if (recent.length > 0 && this.#random.chance(this.#rules.repeatedDocumentChance))
-      return this.#random.pick(recent);
+    if (recent.length > 0 && this.#random.chance(this.repeatedDocumentChance))
+      return this.#random.chance(CORPORATE_SHARE)
+        ? corporateDocument(this.#random)
+        : this.#random.pick(recent);
     const number = this.#nextDocument++;
     if (recent.length < RECENT_DOCUMENTS) recent.push(number);
     else recent[number % RECENT_DOCUMENTS] = number;

@@ -64,6 +64,12 @@ export interface NewMessage {
 
 type MutableRecord = { -readonly [Field in keyof IndexRecord]: IndexRecord[Field] };
 
+export interface AppendedFile {
+  readonly path: string;
+  /** A further name of a file that was there. */
+  readonly linked: boolean;
+}
+
 export interface MessageComment {
   readonly uid: number;
   readonly text: string;
@@ -129,11 +135,12 @@ export class MailboxFiles {
     return `${this.#directoryOf(record.flagWord)}/${record.uid}.`;
   }
 
-  /** Writes the message's file, or links it to `linkFrom` where that can be. @returns the file's path. */
-  append(rendered: RenderedMessage, message: NewMessage, linkFrom?: string): string {
+  /** Writes the message's file, or links it to `linkFrom` where that can be. */
+  append(rendered: RenderedMessage, message: NewMessage, linkFrom?: string): AppendedFile {
     const path = this.messagePath(message);
     const cacheOffset = this.#cacheOf(message.flagWord).append(rendered.cacheRecord);
-    if (linkFrom === undefined || !tryLink(linkFrom, path)) this.#writeMessage(path, rendered);
+    const linked = linkFrom !== undefined && tryLink(linkFrom, path);
+    if (!linked) this.#writeMessage(path, rendered);
     this.#push({
       uid: message.uid,
       internalDateNs: ns(rendered.internalDate),
@@ -155,7 +162,7 @@ export class MailboxFiles {
       baseThreadId: 0n,
       cacheCrc: crc32(rendered.cacheRecord),
     });
-    return path;
+    return { path, linked };
   }
 
   /** A message of another mailbox, as IMAP COPY makes it: the same file under a second name. */

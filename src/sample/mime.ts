@@ -14,6 +14,8 @@ export interface Leaf {
   readonly parameters: Parameters;
   readonly encoding: Encoding;
   readonly fileName?: string;
+  /** Of a picture that the text shows, with its angle brackets. */
+  readonly contentId?: string;
   /** Encoded; a string has a byte in each character. */
   readonly body: Buffer | string;
   /** Undefined: not encoded, so that content and body are the same. */
@@ -151,9 +153,14 @@ function describe(part: Part): string[] {
   );
   const lines = [`Content-Type: ${type}${parameters.join("")}`];
   lines.push(`Content-Transfer-Encoding: ${part.encoding.toLowerCase()}`);
+  if (part.contentId !== undefined) lines.push(`Content-ID: ${part.contentId}`);
   if (part.fileName !== undefined)
-    lines.push(`Content-Disposition: attachment;\r\n filename="${part.fileName}"`);
+    lines.push(`Content-Disposition: ${dispositionOf(part)};\r\n filename="${part.fileName}"`);
   return lines;
+}
+
+export function dispositionOf({ contentId }: Leaf): "attachment" | "inline" {
+  return contentId === undefined ? "attachment" : "inline";
 }
 
 function countLines(body: Buffer): number {

@@ -3,19 +3,19 @@ import { hash } from "node:crypto";
 import { type Envelope, encodeCacheRecord } from "./cache-record.ts";
 import { type DocumentPool, wrappedBase64 } from "./documents.ts";
 import type { Letter } from "./letter.ts";
-import { assemble, type Leaf, type Part, textPart } from "./mime.ts";
+import { assemble, type Leaf, type Part, type PlacedPart, textPart } from "./mime.ts";
 import { addressOf, outsidePerson, type Person, SERVER_DOMAIN, userPerson } from "./people.ts";
 import { Random } from "./random.ts";
 import { makeParagraphs, makePhrase, type Paragraph, wrap } from "./words.ts";
 
 /**
  * Which copy: the author's own in Sent (no trace of transport), the one that a delivery to several users shares, or one
- * delivered to one user alone.
+ * delivered to one user alone, with traces of its own way: the same user may get a letter twice.
  */
 export type Copy =
   | { readonly kind: "sent" }
   | { readonly kind: "shared" }
-  | { readonly kind: "single"; readonly user: number };
+  | { readonly kind: "single"; readonly user: number; readonly delivery: number };
 
 export interface RenderedMessage {
   readonly bytes: Buffer;
@@ -29,6 +29,10 @@ export interface RenderedMessage {
   /** Midnight of the day that the Date header names. */
   readonly sentDay: number;
   readonly cacheRecord: Buffer;
+  /** Decoded, of its texts. */
+  readonly textBytes: number;
+  /** Decoded, of the letter's documents and pictures, in their order. */
+  readonly documentBytes: readonly number[];
 }
 
 const DAY_NAMES = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -43,7 +47,8 @@ const DAY_SECONDS = 86_400;
 /** Of an RSA key of 2,048 bits. */
 const SIGNATURE_BYTES = 256;
 const AGENTS = ["Sample Mail 2.1", "Quill/4.0 (X11; Linux)", "Postbote 11.3", "Harbour Webmail"];
-const BASE64_LINES = [76, 76, 76, 72, 60];
+/** By author: most programs write as much as is allowed (RFC 2045), Mozilla's write 72. */
+const BASE64_LINES = [76, 76, 76, 72];
 const ACCENTS = ["sch\u00f6n", "caf\u00e9", "\u00dcbung", "na\u00efve", "Gr\u00fc\u00dfe", "\u010desky"];
 
 export class Renderer {
@@ -83,6 +88,10 @@ export class Renderer {
       sentAt: letter.sentAt,
       sentDay: Math.floor((letter.sentAt + zoneSeconds) / DAY_SECONDS) * DAY_SECONDS,
       cacheRecord: encodeCacheRecord(envelope, whole, placed),
+      textBytes: decodedTextBytes(placed),
+      documentBytes: [...letter.documents, ...letter.pictures].map(
+        (number) => this.#documents.get(number).content.length,
+      ),
     };
   }
 
@@ -123,12 +132,32 @@ export class Renderer {
     const said = parent === undefined ? "" : `${authorOf(parent).name} wrote:\r\n${wrap(quoted, "> ")}`;
     const plain = textPart("PLAIN", `${own}${wrap(paragraphs)}${said}-- \r\n${authorOf(letter).name}\r\n`);
     if (!letter.html) return plain;
-    const html = textPart("HTML", htmlOf(letter, own, paragraphs, quoted));
+    const html = this.#withPictures(
+      letter,
+      random,
+      textPart("HTML", htmlOf(letter, own, paragraphs, quoted)),
+    );
     return {
       kind: "multipart",
       subtype: "ALTERNATIVE",
       boundary: `alt_${random.token(24)}`,
       parts: [plain, html],
+    };
+  }
+
+  #withPictures(letter: Letter, random: Random, html: Leaf): Part {
+    if (letter.pictures.length === 0) return html;
+    return {
+      kind: "multipart",
+      subtype: "RELATED",
+      boundary: `related_${random.token(20)}`,
+      parts: [
+        html,
+        ...letter.pictures.map((number) => ({
+          ...this.#attachment(letter, number),
+          contentId: `<${contentIdOf(letter, number)}>`,
+        })),
+      ],
     };
   }
 
@@ -149,14 +178,19 @@ export class Renderer {
   #transport(letter: Letter, copy: Copy, envelope: Envelope, internalDate: number): string[] {
     if (copy.kind === "sent") return [];
     const recipient = copy.kind === "single" ? copy.user : -1;
-    const random = new Random(this.#seed, 0x4ec, letter.number, recipient);
+    const delivery = copy.kind === "single" ? copy.delivery : 0;
+    const random = new Random(this.#seed, 0x4ec, letter.number, recipient, delivery);
     const author = envelope.from[0] as Person;
     const stamp = (secondsBefore: number) => rfc5322Date(internalDate - secondsBefore, "+0000", 0);
     const host = `mail${letter.from % 9}.${author.domain}`;
-    const recipientPart = copy.kind === "single" ? `\r\n\tfor <${addressOf(userPerson(recipient))}>` : "";
+    const isMarked = copy.kind === "single";
+    const recipientPart = isMarked ? `\r\n\tfor <${addressOf(userPerson(recipient))}>` : "";
     const lines = [
       `Return-Path: <${addressOf(author)}>`,
+      ...(isMarked ? [`X-Original-To: ${addressOf(userPerson(recipient))}`] : []),
       `Received: from mx.${SERVER_DOMAIN} ([192.0.2.25])\r\n\tby mail.${SERVER_DOMAIN} (Cyrus 3.6.1) with LMTPA;\r\n\t${stamp(0)}`,
+      `X-Cyrus-Session-Id: lmtp-${random.below(60_000)}-${internalDate}-1-${random.token(16)}`,
+      "X-Sieve: CMU Sieve 3.0",
       `Received: from ${host} (${host} [198.51.100.${letter.from % 250}])\r\n\tby mx.${SERVER_DOMAIN} with ESMTPS id ${random.token(11).toUpperCase()}${recipientPart};\r\n\t${stamp(1)}`,
       `Received: from client (unknown [203.0.113.${letter.from % 250}])\r\n\tby ${host} with ESMTPSA id ${random.token(11).toUpperCase()};\r\n\t${stamp(2)}`,
       `X-Spam-Score: ${(random.below(40) / 10 - 2).toFixed(1)}`,
@@ -255,8 +289,20 @@ function htmlOf(
     `body { font-size: 11pt; }\r\n${sheet}</style></head>\r\n<body>\r\n${own === "" ? "" : `<p>${own.trimEnd()}</p>\r\n`}` +
     paragraphs.map(cell).join("") +
     (quoted.length === 0 ? "" : `<blockquote type="cite">\r\n${quoted.map(cell).join("")}</blockquote>\r\n`) +
+    letter.pictures.map((number) => `<img src="cid:${contentIdOf(letter, number)}">\r\n`).join("") +
     "</body></html>\r\n"
   );
+}
+
+/** The author's program makes up another one each time. */
+function contentIdOf(letter: Letter, picture: number): string {
+  return `p${-picture}.${letter.number.toString(36)}@${authorOf(letter).domain}`;
+}
+
+function decodedTextBytes({ part, decoded, children }: PlacedPart): number {
+  const own =
+    part.kind === "leaf" && part.type === "TEXT" && part.encoding !== "BASE64" ? (decoded?.bytes ?? 0) : 0;
+  return children.reduce((sum, child) => sum + decodedTextBytes(child), own);
 }
 
 function signature(random: Random, domain: string): string {

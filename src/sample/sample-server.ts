@@ -31,8 +31,17 @@ export interface SampleParameters {
   readonly days: number;
   /** Share of all bytes that attachments have, 0 to below 1. */
   readonly attachmentShare: number;
-  /** Share of content that occurs again, 0 to below 1: further recipients, forwards, circulating documents. */
+  /**
+   * Of the decoded bytes of all parts, each message file counted once whatever its names: in parts that have occurred
+   * before. 0 to below 1; what is left after the copies has to be in attachments, so few of these may not be enough.
+   */
   readonly repetition: number;
+  /** Of that: in files that equal another one. 0 to 1, with `copyShare` at most 1. */
+  readonly wholeFileShare: number;
+  /** Of that: in further copies of a letter, with other headers. The rest: in other letters. */
+  readonly copyShare: number;
+  /** Of all further copies of letters: those that are names of a file that is there already. 0 to below 1. */
+  readonly linkedShare: number;
   /** 1: attachments as large as in a corporate mail store, 230 KB on average. */
   readonly documentScale: number;
   /** 1: texts as long as in a corporate mail store. */
@@ -57,6 +66,16 @@ export interface RecentLetter {
   readonly letter: Letter;
   /** The file that all who got it in one delivery share. */
   shared: { readonly path: string; readonly partition: string; readonly archived: boolean } | undefined;
+  /** To one user each, so far. */
+  deliveries: number;
+}
+
+/** Decoded bytes of parts, each message file once: how far the server has got with what its parameters ask for. */
+export interface Repeated {
+  total: number;
+  wholeFile: number;
+  copy: number;
+  other: number;
 }
 
 export interface SampleCounts {
@@ -73,6 +92,9 @@ interface State {
   readonly mailboxes: SampleMailbox[];
   readonly tombstones: MailboxListEntry[];
   readonly recent: RecentLetter[];
+  readonly repeated: Repeated;
+  /** Numbers of documents below 0 that have occurred. */
+  readonly circulating: number[];
   sharedModseq: number;
   day: number;
   next: { readonly letter: number; readonly document: number };
@@ -99,6 +121,8 @@ export class SampleServer {
       mailboxes: [],
       tombstones: [],
       recent: [],
+      repeated: { total: 0, wholeFile: 0, copy: 0, other: 0 },
+      circulating: [],
       sharedModseq: 1,
       day: 0,
       next: { letter: 1, document: 1 },

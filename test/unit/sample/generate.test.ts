@@ -124,16 +124,21 @@ test("recipients of one delivery share a file, and attachments circulate", () =>
   expect(new Set(names).size).toBeLessThan(names.length * 0.9);
 });
 
-test.each([0, 0.4, 0.8])(
+test.each([
+  [0, 1],
+  [0.4, 0.01],
+  [0.8, 0.03],
+])(
   "attachments have about the share of all bytes that was asked for: %d",
-  (attachmentShare) => {
+  (attachmentShare, documentScale) => {
     using directory = tempDir();
     const server = generateServer(directory.path, {
       ...SMALL,
       foldersPerUser: 3,
-      messages: 400,
+      messages: 600,
       attachmentShare,
-      documentScale: 0.1,
+      documentScale,
+      textScale: 0.2,
     });
     let [all, base64] = [0, 0];
     for (const path of messagePaths(server)) {
@@ -151,6 +156,8 @@ test.each<Partial<SampleParameters>>([
   { messages: 0.5 },
   { attachmentShare: 1 },
   { repetition: -1 },
+  { linkedShare: 1 },
+  { wholeFileShare: 0.6, copyShare: 0.5 },
 ])("refuses %o", (parameters) => {
   expect(() => generateServer("/nonexistent", parameters)).toThrow(RangeError);
 });
