@@ -11,6 +11,7 @@ import type { PlacedTask } from "./mailbox-join.ts";
 import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
 import type { PipelineCounts } from "./pipeline/pipeline.ts";
+import { TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
 import type { SurveyedFiles } from "./survey-files.ts";
 
 export interface Surveyed extends SurveyedFiles {
@@ -86,7 +87,9 @@ export function composeRoot(input: RootInput): ManifestRoot {
         deletedPrefix: toText(layout.deletedPrefix),
         expungeMode: layout.expungeMode,
         deleteMode: layout.deleteMode,
-        ...(input.listing.style === undefined ? {} : { mailboxListStyle: input.listing.style }),
+        ...(input.listing.style === undefined
+          ? {}
+          : { mailboxListStyle: input.listing.style, mailboxListText: TEXT_LIST_VERSION }),
         remoteMailboxes: String(input.listing.remote),
         maxIndexVersion: String(processed.maxIndexVersion),
       },

@@ -149,17 +149,17 @@ export function joinMailboxes(input: JoinInput): JoinResult {
 
 /** Where the rules of either layout put it. Elsewhere its header tells: joinMailboxes asks that afterwards. */
 function placeOf(list: ListedMailbox, places: MailboxPlaces, rules: PathRules): MailboxPlace | undefined {
-  const relatives: ByteString[] = [];
+  const { partition } = list;
+  if (partition === undefined) return undefined;
   const byId = list.uniqueid === undefined ? undefined : uuidMailboxPath(list.uniqueid);
-  const legacy = legacyMailboxPaths(list.name, rules);
+  const atId = byId === undefined ? undefined : places.find(partition, byId);
   // The letter l says name-based directories; lists older than 3.6 know nothing else.
-  if (byId !== undefined && !list.mailboxType.includes("l")) relatives.push(byId, ...legacy);
-  else relatives.push(...legacy, ...(byId === undefined ? [] : [byId]));
-  for (const relative of relatives) {
-    const place = list.partition === undefined ? undefined : places.find(list.partition, relative);
+  if (atId !== undefined && !list.mailboxType.includes("l")) return atId;
+  for (const relative of legacyMailboxPaths(list.name, rules)) {
+    const place = places.find(partition, relative);
     if (place !== undefined) return place;
   }
-  return undefined;
+  return atId;
 }
 
 function unlistedName(

@@ -31,35 +31,38 @@ const ROLES = { partition: "data", archivepartition: "archive", metapartition: "
 const ROLE_ORDER: Readonly<Record<DirectoryRole, number>> = { data: 0, archive: 1, meta: 2 };
 
 export class MailboxPlaces {
-  readonly #places = new Map<string, MailboxPlace>();
+  /** By partition, then by the path below it. */
+  readonly #partitions = new Map<ByteString, Map<ByteString, MailboxPlace>>();
 
-  get count(): number {
-    return this.#places.size;
-  }
+  readonly #all: MailboxPlace[] = [];
 
   add(root: ServerRoot, directory: FoundDirectory): void {
     const role = ROLES[root.kind as keyof typeof ROLES];
     const logical = joinPath(root.logicalPath, relativeTo(directory.path, root.path));
     const relative = relativeTo(logical, root.configuredPath);
-    const key = placeKey(root.name, relative);
-    let place = this.#places.get(key);
-    if (place === undefined) {
-      place = { partition: root.name, relative, directories: [] };
-      this.#places.set(key, place);
+    let places = this.#partitions.get(root.name);
+    if (places === undefined) {
+      places = new Map();
+      this.#partitions.set(root.name, places);
     }
-    place.directories.push({ ...directory, role });
-    place.directories.sort((a, b) => ROLE_ORDER[a.role] - ROLE_ORDER[b.role]);
+    const { path, realPath, stat, listed } = directory;
+    const found = { path, realPath, stat, listed, role };
+    const known = places.get(relative);
+    if (known === undefined) {
+      const place = { partition: root.name, relative, directories: [found] };
+      places.set(relative, place);
+      this.#all.push(place);
+      return;
+    }
+    known.directories.push(found);
+    known.directories.sort((a, b) => ROLE_ORDER[a.role] - ROLE_ORDER[b.role]);
   }
 
   find(partition: ByteString, relative: ByteString): MailboxPlace | undefined {
-    return this.#places.get(placeKey(partition, relative));
+    return this.#partitions.get(partition)?.get(relative);
   }
 
   all(): Iterable<MailboxPlace> {
-    return this.#places.values();
+    return this.#all;
   }
-}
-
-function placeKey(partition: ByteString, relative: ByteString): string {
-  return `${partition}\0${relative}`;
 }

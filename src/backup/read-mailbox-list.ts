@@ -1,5 +1,5 @@
 /** The frozen mailboxes.db: as entries for the survey, and as the text that `ctl_mboxlist -u` takes. */
-import { type ByteString, toText } from "../base/byte-string.ts";
+import { type ByteString, fromBytes, toBytes, toText } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
 import { type DatabaseReading, readDatabase } from "../cyrus/database.ts";
@@ -10,7 +10,7 @@ import {
   mailboxListStyle,
   readMailboxList,
 } from "../cyrus/mailbox-list.ts";
-import { guessVersionFamily, printTextList } from "../cyrus/mailbox-text-list.ts";
+import { familyOf, isOfNewerFamily, printTextList } from "../cyrus/mailbox-text-list.ts";
 import { readTextList, type TextListItem } from "../cyrus/mailbox-text-list-read.ts";
 import { dumpMailboxList } from "../source/mailbox-list-tool.ts";
 import { readSourceFile } from "../source/read-file.ts";
@@ -19,12 +19,22 @@ import type { FindingSink } from "./finding-sink.ts";
 import type { ListedMailbox } from "./mailbox-join.ts";
 
 const LIST_BYTES_MAX = 2 ** 31 - 1;
+/** Of the text that `MailboxList.text` gives for the same file: another number, another text. */
+export const TEXT_LIST_VERSION = "1";
+
+interface ListFile {
+  readonly path: ByteString;
+  readonly bytes: Buffer;
+  readonly stat: FileStat;
+}
 
 export interface MailboxList {
   /** As on the server. */
   readonly path: ByteString;
   /** undefined: the list was read from the text that the site's own tool printed. */
   readonly style: MailboxListStyle | undefined;
+  /** Of the file that was read: where it lies on the server when symlinks have been followed, and what it was. */
+  readonly file: { readonly path: ByteString; readonly stat: FileStat };
   listed(): Iterable<ListedMailbox>;
   /** @param keep - which mailboxes the text names. */
   text(keep: (name: ByteString) => boolean): Iterable<Buffer>;
@@ -66,10 +76,18 @@ export function openMailboxList(
   if (!reading.readable) return listFromTool(file, path, configPath, reading.engine, findings);
   const { records } = reading;
   const style = mailboxListStyle(records);
-  const family = guessVersionFamily(style, entriesOf(readMailboxList(records, style)));
+  const listed: ListedMailbox[] = [];
+  let newer = false;
+  let last: ListedMailbox | undefined;
   for (const item of readMailboxList(records, style)) {
     if (item.kind === "bad") nameBadRecord(item, path, findings);
+    else {
+      newer ||= isOfNewerFamily(style, item.entry);
+      last = toListed(item.entry, last);
+      listed.push(last);
+    }
   }
+  const family = familyOf(style, newer);
   for (const damage of reading.damage)
     findings.add(
       "database-damaged",
@@ -80,16 +98,15 @@ export function openMailboxList(
   return {
     path,
     style,
-    *listed() {
-      for (const entry of entriesOf(readMailboxList(records, style))) yield toListed(entry);
-    },
+    file,
+    listed: () => listed,
     text: (keep) => printTextList(filterNames(entriesOf(readMailboxList(records, style)), keep), family),
   };
 }
 
 /** An engine that we do not read: the site's own tool may know it. */
 function listFromTool(
-  file: { readonly bytes: Buffer; readonly stat: FileStat },
+  file: ListFile,
   path: ByteString,
   configPath: ByteString,
   engine: string,
@@ -102,6 +119,7 @@ function listFromTool(
     return {
       path,
       style: undefined,
+      file,
       *listed() {
         for (const item of items) if (item.kind === "entry") yield toListed(item.entry);
       },
@@ -141,13 +159,11 @@ function nameBadRecord(
   findings.add("mailbox-name-invalid", "error", path, message, { mailbox: key });
 }
 
-function readListFile(
-  view: SourceView,
-  path: ByteString,
-): { readonly bytes: Buffer; readonly stat: FileStat } | CyrvaultError | undefined {
+function readListFile(view: SourceView, path: ByteString): ListFile | CyrvaultError | undefined {
   try {
     const resolved = view.resolve(path);
-    return resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);
+    const read = resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);
+    return resolved === undefined || read === undefined ? undefined : { ...read, path: resolved.serverPath };
   } catch (error) {
     if (isCyrvaultError(error, "IO") || isCyrvaultError(error, "SOURCE_INVALID")) return error;
     throw error;
@@ -167,14 +183,17 @@ function* filterNames(
   for (const entry of entries) if (keep(entry.name)) yield entry;
 }
 
-function toListed(entry: MailboxListEntry): ListedMailbox {
-  const { name, uniqueid, partition, mailboxType, uidvalidity } = entry;
+/** @param neighbour - what it has in common with this one is kept once: a user's mailboxes have much. */
+function toListed(entry: MailboxListEntry, neighbour?: ListedMailbox): ListedMailbox {
+  const { name, uniqueid, mailboxType, uidvalidity } = entry;
+  const acl = entry.aclText ?? joinAcl(entry.acl);
   return {
     name,
     uniqueid,
-    partition,
+    partition: neighbour?.partition === entry.partition ? neighbour?.partition : entry.partition,
     mailboxType,
-    acl: entry.aclText ?? joinAcl(entry.acl),
+    // In bytes of its own: put together from parts, it would keep the whole record in memory.
+    acl: neighbour?.acl === acl ? neighbour.acl : fromBytes(toBytes(acl)),
     uidvalidity,
     kind: entry.remote
       ? "remote"

@@ -15,11 +15,11 @@ import type { Finding, FindingCode } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
-import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
+import type { Content, FileEntry, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
-import { lstatSource } from "../source/read-file.ts";
+import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
 import { type BoundServer, bindServer } from "./bind-server.ts";
@@ -36,7 +36,7 @@ import { OwnerNames } from "./owners.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
-import { type MailboxList, openMailboxList } from "./read-mailbox-list.ts";
+import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
@@ -119,16 +119,7 @@ class BackupRun {
     const { server, run, parents } = this.#given;
     for (const { code, severity, path, message } of server.notes)
       this.#findings.add(code, severity, path, message);
-    const list = this.#openList();
-    const surveyed = await this.#survey();
-    const { kept, excluded, remote } = joinServerMailboxes(
-      server,
-      list,
-      surveyed.places,
-      this.#decisions,
-      this.#findings,
-    );
-    const mailboxList = await this.#storeTextList(list);
+    const { surveyed, kept, mailboxList, listing } = await this.#look();
 
     const settings = { seal: run.seal, compression: this.#options.compression };
     const pipeline = new MessagePipeline(run.writer, () => startWorkers(settings, this.#options.threads));
@@ -151,11 +142,7 @@ class BackupRun {
           ? undefined
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
-      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, {
-        style: list?.style,
-        excluded,
-        remote,
-      });
+      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing);
       const rootBytes = encodeRoot(root);
       await run.commit(this.#backup, rootBytes);
       return await this.#result(root, surveyed, findings, rootBytes.length);
@@ -163,6 +150,26 @@ class BackupRun {
       this.#findings.discard();
       await pipeline.close();
     }
+  }
+
+  /** What there is. The mailbox list's file is let go at the end. */
+  async #look(): Promise<{
+    readonly surveyed: Surveyed;
+    readonly kept: readonly PlacedTask[];
+    readonly mailboxList: Content | undefined;
+    readonly listing: RootInput["listing"];
+  }> {
+    const list = this.#openList();
+    const surveyed = await this.#survey(list);
+    const { kept, excluded, remote } = joinServerMailboxes(
+      this.#given.server,
+      list,
+      surveyed.places,
+      this.#decisions,
+      this.#findings,
+    );
+    const mailboxList = await this.#storeTextList(list, surveyed.found);
+    return { surveyed, kept, mailboxList, listing: { style: list?.style, excluded, remote } };
   }
 
   #openList(): MailboxList | undefined {
@@ -180,7 +187,7 @@ class BackupRun {
     }
   }
 
-  async #survey(): Promise<Surveyed> {
+  async #survey(list: MailboxList | undefined): Promise<Surveyed> {
     const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
     progress.beginPhase("looking", clock.monotonicMs());
@@ -195,6 +202,7 @@ class BackupRun {
     const { result, findings, ...surveyed } = await surveyServer(input, (items, parentFiles) =>
       captureSurveyedFiles(items, {
         parentFiles,
+        lookedFor: list?.file.path,
         sink: run.writer,
         files: this.#files,
         owners: this.#owners,
@@ -209,13 +217,27 @@ class BackupRun {
     return { ...surveyed, ...result };
   }
 
-  async #storeTextList(list: MailboxList | undefined): Promise<Content | undefined> {
-    return list === undefined
-      ? undefined
-      : await storeContent(
-          list.text(() => true),
-          this.#given.run.writer,
-        );
+  /** @param same - the list's entry among the files, if it is the parent's: the text is the parent's, too, then. */
+  async #storeTextList(
+    list: MailboxList | undefined,
+    same: FileEntry | undefined,
+  ): Promise<Content | undefined> {
+    if (list === undefined) return undefined;
+    const { backup, checkpoints } = this.#given.parents;
+    if (
+      same !== undefined &&
+      checkpoints.length === 0 &&
+      list.style !== undefined &&
+      backup?.mailboxList !== undefined &&
+      backup.cyrus.layout["mailboxListText"] === TEXT_LIST_VERSION &&
+      same.content !== undefined &&
+      sameStat(same.stat, list.file.stat)
+    )
+      return backup.mailboxList;
+    return await storeContent(
+      list.text(() => true),
+      this.#given.run.writer,
+    );
   }
 
   async #processMailboxes(

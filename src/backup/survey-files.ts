@@ -17,6 +17,8 @@ export interface SurveyedFiles {
   readonly files: number;
   readonly bytes: number;
   readonly leftOut: readonly LeftOut[];
+  /** Of `lookedFor`: its entry, if that is the parent's own. */
+  readonly found: FileEntry | undefined;
 }
 
 export async function captureSurveyedFiles(
@@ -28,6 +30,8 @@ export async function captureSurveyedFiles(
     readonly files: FileCapture;
     readonly owners: OwnerNames;
     readonly isRacy: (stat: FileStat) => boolean;
+    /** The path of a file that matters for something else. */
+    readonly lookedFor: ByteString | undefined;
     readonly onItem: () => void;
   },
 ): Promise<SurveyedFiles> {
@@ -36,8 +40,10 @@ export async function captureSurveyedFiles(
   const leftOut = new LeftOutSummary();
   let files = 0;
   let bytes = 0;
+  let found: FileEntry | undefined;
   for await (const item of items) {
     const entry = orSame(await toEntry(item, context), item.before);
+    if (entry === item.before && entry.path === context.lookedFor) found = entry;
     context.owners.note(entry.stat.uid, entry.stat.gid);
     if (entry.leftOut !== undefined)
       leftOut.add(entry.path, entry.leftOut, item.type === "file" ? entry.stat.size : 0);
@@ -48,7 +54,7 @@ export async function captureSurveyedFiles(
     await writer.add(entry);
     context.onItem();
   }
-  return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries() };
+  return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries(), found };
 }
 
 async function toEntry(

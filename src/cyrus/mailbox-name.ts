@@ -43,6 +43,8 @@ export function joinName({ domain, components }: NameParts): ByteString {
 }
 
 export function nameFromDbname(dbname: ByteString): ByteString {
+  // Without a domain and a literal full stop nothing but the separator differs.
+  if (!/[.\x1d]/.test(dbname)) return dbname.replaceAll(COMPONENT_MARK, ".") as ByteString;
   const mark = dbname.indexOf(DOMAIN_MARK);
   return joinName({
     domain: mark < 0 ? undefined : (dbname.slice(0, mark) as ByteString),
@@ -144,10 +146,10 @@ export function nameProblem(name: ByteString): string | undefined {
     if (domain === "" || domain.startsWith(".") || domain.includes("..")) return "its domain is not sound";
   }
   if (
-    name
-      .slice(mark + 1)
-      .split(".")
-      .includes("")
+    name.startsWith(".", mark + 1) ||
+    name.endsWith(".") ||
+    name.length === mark + 1 ||
+    name.includes("..", mark + 1)
   )
     return "it has an empty component";
   return undefined;

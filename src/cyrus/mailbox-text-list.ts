@@ -23,17 +23,20 @@ export interface TextListOptions {
 
 const CHUNK_CHARS = 64 * 1024;
 
-/** The family whose records these are, as far as records tell; an installed Cyrus that says its version knows better. */
-export function guessVersionFamily(
-  style: MailboxListStyle,
-  entries: Iterable<MailboxListEntry> = [],
-): TextListFamily {
+/** Whether an entry has what only the newer one of the two families with records of this style writes. */
+export function isOfNewerFamily(style: MailboxListStyle, entry: MailboxListEntry): boolean {
+  if (style === "text") return false;
+  return style === "dlist" ? entry.createdModseq !== undefined : entry.jmapId !== undefined;
+}
+
+/**
+ * The family whose records these are, as far as records tell; an installed Cyrus that says its version knows better.
+ * @param newer - `isOfNewerFamily` of some entry.
+ */
+export function familyOf(style: MailboxListStyle, newer: boolean): TextListFamily {
   if (style === "text") return "2.4";
-  const [older, newer] = style === "dlist" ? (["2.5", "3.4"] as const) : (["3.6", "3.13"] as const);
-  for (const entry of entries) {
-    if (style === "dlist" ? entry.createdModseq !== undefined : entry.jmapId !== undefined) return newer;
-  }
-  return older;
+  const [before, since] = style === "dlist" ? (["2.5", "3.4"] as const) : (["3.6", "3.13"] as const);
+  return newer ? since : before;
 }
 
 /** @param version - `3.6.1`, `2.4.17-fastmail`. Undefined for what is no version of Cyrus with a mailbox list. */

@@ -29,6 +29,19 @@ const KINDS = "enbcaspfj";
 
 /** Letters in the order of 3.6, with `e` where there is no other kind. Undefined where a letter is not known. */
 export function normalizeType(letters: string): ByteString | undefined {
+  let type = normalized.get(letters);
+  if (type === undefined) {
+    type = normalize(letters);
+    if (type !== undefined && normalized.size < NORMALIZED_MAX) normalized.set(letters, type);
+  }
+  return type;
+}
+
+/** A server has a handful of types, each a hundred thousand times. */
+const NORMALIZED_MAX = 100;
+const normalized = new Map<string, ByteString>();
+
+function normalize(letters: string): ByteString | undefined {
   for (const letter of letters) if (!LETTERS.some(([known]) => known === letter)) return undefined;
   const sorted = LETTERS.filter(([letter]) => letters.includes(letter)).map(([letter]) => letter);
   if (sorted.some((letter) => letter !== "e" && KINDS.includes(letter)))

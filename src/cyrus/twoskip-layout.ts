@@ -67,8 +67,15 @@ export interface TwoskipRecord {
 /**
  * Undefined when no sound head lies there: wrong type, level or CRC, or lengths beyond `limit`.
  * The tail (key and value) is not checked: see tailIsSound.
+ *
+ * @param isChecked - the CRC was found right before.
  */
-export function readRecordHead(bytes: Buffer, offset: number, limit: number): TwoskipRecord | undefined {
+export function readRecordHead(
+  bytes: Buffer,
+  offset: number,
+  limit: number,
+  isChecked = false,
+): TwoskipRecord | undefined {
   if (offset < HEADER_BYTES || offset % 8 !== 0 || offset + 24 > limit) return undefined;
   const type = bytes[offset] as number;
   const level = bytes[offset + 1] as number;
@@ -90,7 +97,7 @@ export function readRecordHead(bytes: Buffer, offset: number, limit: number): Tw
   const linkOffset = at;
   at += (level + 1) * 8;
   if (at + 8 > limit) return undefined;
-  if (crc32(bytes.subarray(offset, at)) !== bytes.readUInt32BE(at)) return undefined;
+  if (!isChecked && crc32(bytes.subarray(offset, at)) !== bytes.readUInt32BE(at)) return undefined;
   const keyOffset = at + 8;
   const end = roundUp(keyOffset + keyBytes + valueBytes);
   if (end > limit) return undefined;

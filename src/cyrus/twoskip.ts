@@ -36,9 +36,11 @@ export function readTwoskip(file: Uint8Array): TwoskipReading {
   const damage = new DamageList();
   const header = headerOrUndefined(bytes, damage);
   if (header !== undefined) {
-    const count = walk(bytes, header, damage);
-    if (count !== undefined)
-      return { header, records: chain(bytes, header), recordCount: count, damage: [], recovered: false };
+    const offsets = walk(bytes, header, damage);
+    if (offsets !== undefined) {
+      const { length: recordCount } = offsets;
+      return { header, records: chain(bytes, header, offsets), recordCount, damage: [], recovered: false };
+    }
   }
   const found = scanTwoskip(bytes, header?.committedBytes, damage);
   if (header !== undefined && found.length !== header.recordCount)
@@ -62,8 +64,8 @@ function headerOrUndefined(bytes: Buffer, damage: DamageList): TwoskipHeader | u
   }
 }
 
-/** The number of records, or undefined when the list cannot be trusted: then `damage` says why. */
-function walk(bytes: Buffer, header: TwoskipHeader, damage: DamageList): number | undefined {
+/** Where the records are, or undefined when the list cannot be trusted: then `damage` says why. */
+function walk(bytes: Buffer, header: TwoskipHeader, damage: DamageList): readonly number[] | undefined {
   const end = header.committedBytes;
   const broken = (offset: number, reason: string): undefined => {
     damage.add(offset, reason);
@@ -75,7 +77,7 @@ function walk(bytes: Buffer, header: TwoskipHeader, damage: DamageList): number 
     return broken(DUMMY_OFFSET, "the first record is damaged");
   const order = new OrderWitness();
   let previous: Buffer | undefined;
-  let count = 0;
+  const offsets: number[] = [];
   for (let visits = Math.ceil(end / 24); ; visits--) {
     const next: number = nextOffset(bytes, record, end);
     if (next === 0) break;
@@ -89,28 +91,23 @@ function walk(bytes: Buffer, header: TwoskipHeader, damage: DamageList): number 
     const key = keyBytesOf(bytes, record);
     if (previous !== undefined) order.see(previous, key);
     previous = key;
-    count++;
+    offsets.push(next);
   }
   if (order.violations > 0) return broken(0, `${order.violations} keys are out of order`);
-  if (count !== header.recordCount)
-    return broken(32, `the header counts ${header.recordCount} records, the list has ${count}`);
-  return count;
+  if (offsets.length !== header.recordCount)
+    return broken(32, `the header counts ${header.recordCount} records, the list has ${offsets.length}`);
+  return offsets;
 }
 
-/** Only after `walk` has passed: the same way again, without checking. */
-function chain(bytes: Buffer, header: TwoskipHeader): Iterable<DatabaseRecord> {
+/** Only after `walk` has passed: what it found, without checking again. */
+function chain(bytes: Buffer, header: TwoskipHeader, offsets: readonly number[]): Iterable<DatabaseRecord> {
   return {
     *[Symbol.iterator]() {
-      const end = header.committedBytes;
-      let at = DUMMY_OFFSET;
-      while (true) {
-        const record = readRecordHead(bytes, at, end);
+      for (const offset of offsets) {
+        const record = readRecordHead(bytes, offset, header.committedBytes, true);
         if (record === undefined)
           throw new CyrvaultError("CYRUS_BAD_FORMAT", "twoskip: the bytes changed while they were read");
-        if (record.type === TYPE.record)
-          yield { key: keyBytesOf(bytes, record), value: valueBytesOf(bytes, record) };
-        at = nextOffset(bytes, record, end);
-        if (at === 0) return;
+        yield { key: keyBytesOf(bytes, record), value: valueBytesOf(bytes, record) };
       }
     },
   };

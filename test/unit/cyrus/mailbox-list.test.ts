@@ -253,6 +253,64 @@ describe("encodeMailboxList()", () => {
   });
 });
 
+describe("a record as nearly all are", () => {
+  const atom: fc.Arbitrary<string> = fc.constantFrom(
+    "default",
+    "NIL",
+    "nil",
+    "a",
+    "*x",
+    "x*",
+    "{1",
+    "%(",
+    "\\\\x",
+    'a"b',
+    "é",
+    "anna@x.org",
+    "0",
+  );
+  const number: fc.Arbitrary<string> = fc.constantFrom(
+    "0",
+    "7",
+    "1736121600",
+    "999999999999999",
+    "9999999999999999",
+    "-1",
+    "x",
+    "01",
+  );
+  const acl = fc.array(atom, { maxLength: 5 }).map((words) => ` A %(${words.join(" ")})`);
+  const value: fc.Arbitrary<[string, string]> = fc
+    .tuple(
+      fc.constantFrom<string[]>("e", "el", "le", "de", "i", "r", "ze", "q", "E"),
+      atom,
+      atom,
+      number,
+      number,
+      number,
+      number,
+    )
+    .chain(([t, i, p, v, c, f, m]) =>
+      fc
+        .oneof(acl, fc.constantFrom<string[]>("", " A NIL", " A ()", " A %()", " A x", " S s!", " H ()"))
+        .map((a) => [t, ` I ${i} P ${p} V ${v} C ${c} F ${f} M ${m}${a})`]),
+    );
+
+  test("says the same as by way of its list, or is refused for the same reason", () => {
+    fc.assert(
+      fc.property(value, ([type, rest]) => {
+        const key = Buffer.from("Nuser\x1fanna.b\x1fWork");
+        const read = (text: string) => [
+          ...readMailboxList([{ key, value: Buffer.from(text, "latin1") }], "dlist-by-id"),
+        ];
+        // Quotes mean nothing, and a record with them is read by way of its list.
+        expect(read(`%(T ${type}${rest}`)).toStrictEqual(read(`%(T "${type}"${rest}`));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
 describe("types of mailboxes", () => {
   test.each([
     ["", "e"],

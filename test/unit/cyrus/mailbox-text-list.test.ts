@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import { type MailboxListEntry, readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
 import {
-  guessVersionFamily,
+  familyOf,
+  isOfNewerFamily,
   printTextList,
   type TextListFamily,
   versionFamily,
@@ -140,10 +141,13 @@ describe("families", () => {
   });
 
   test("are guessed from the records", () => {
-    expect(guessVersionFamily("text")).toBe("2.4");
-    expect(guessVersionFamily("dlist", [plain])).toBe("2.5");
-    expect(guessVersionFamily("dlist", [plain, { ...plain, createdModseq: 1n }])).toBe("3.4");
-    expect(guessVersionFamily("dlist-by-id", [plain])).toBe("3.6");
-    expect(guessVersionFamily("dlist-by-id", [{ ...plain, jmapId: fromText("P1") }])).toBe("3.13");
+    expect(familyOf("text", isOfNewerFamily("text", plain))).toBe("2.4");
+    for (const [style, older, newer, entry] of [
+      ["dlist", "2.5", "3.4", { ...plain, createdModseq: 1n }],
+      ["dlist-by-id", "3.6", "3.13", { ...plain, jmapId: fromText("P1") }],
+    ] as const) {
+      expect(familyOf(style, isOfNewerFamily(style, plain))).toBe(older);
+      expect(familyOf(style, isOfNewerFamily(style, entry))).toBe(newer);
+    }
   });
 });
