@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
+import { fromText } from "../../src/base/byte-string.ts";
 import { advanceServer } from "../../src/sample/advance.ts";
 import { generateServer } from "../../src/sample/generate.ts";
 import type { SampleServer } from "../../src/sample/sample-server.ts";
@@ -10,7 +11,16 @@ import { type BackupResult, runJson } from "../support/cli.ts";
 import { describeWithPython, PYTHON } from "../support/describe-with-python.ts";
 import { type Comparison, compareTrees, readTree } from "../support/tree-compare.ts";
 import { makeWorkspace } from "../support/workspace.ts";
+import {
+  type Claims,
+  directory,
+  file,
+  HostileRepository,
+  mailboxDirectory,
+  symlink,
+} from "../unit/restore/hostile-fixture.ts";
 
+const SPOOL = directory("/spool");
 const READER = join(import.meta.dirname, "../../docs/formats/reader.py");
 const PASSWORD = "pässword";
 /** No UTF-8, and a backslash where it could be taken for an escape. */
@@ -98,6 +108,43 @@ describeWithPython("a reader written from the documents", () => {
       writeFileSync(pack, whole);
     }
     expect(reader(["check"], env)).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test.each<[string, Claims]>([
+    ["a path with ..", { files: [SPOOL, file("/spool/../../canary/bird")] }],
+    ["a relative path", { files: [file("canary/bird")] }],
+    ["a path with two slashes", { files: [SPOOL, file("/spool//a")] }],
+    [
+      "a file below a symbolic link",
+      { files: [SPOOL, symlink("/spool/a", "CANARY"), file("/spool/a/bird")] },
+    ],
+    [
+      "a mailbox below a symbolic link",
+      {
+        files: [SPOOL, symlink("/spool/a", "CANARY")],
+        mailboxes: [{ entry: { directories: [mailboxDirectory("/spool/a/inner")] } }],
+      },
+    ],
+    ["a symbolic link twice", { files: [symlink("/spool", "CANARY")], mailboxes: [{ entry: {} }] }],
+  ])("refuses %s and writes nowhere else", async (_, claims) => {
+    const canary = join(workspace, "canary");
+    mkdirSync(join(canary, "inner"), { recursive: true });
+    writeFileSync(join(canary, "bird"), "sings");
+    const before = readTree(canary);
+    const files = claims.files?.map((entry) =>
+      entry.target === undefined ? entry : { ...entry, target: fromText(canary) },
+    );
+    const hostile = await HostileRepository.make({ ...claims, ...(files === undefined ? {} : { files }) });
+    const repository = join(workspace, "hostile");
+    for (const [name, bytes] of hostile.files) {
+      mkdirSync(dirname(join(repository, name)), { recursive: true });
+      writeFileSync(join(repository, name), bytes);
+    }
+    const target = join(workspace, "target");
+    const restored = reader(["restore", "latest", target], { CYRVAULT_REPO: repository });
+    expect(restored).toMatchObject({ status: 1, stderr: expect.stringMatching(/^reader\.py: /) });
+    expect(compareTrees(before, readTree(canary))).toEqual([]);
+    expect(readdirSync(workspace).sort()).toEqual(["canary", "hostile", "server", "target"]);
   });
 
   async function twoDays(password: string | undefined): Promise<Record<string, string>> {
