@@ -445,6 +445,86 @@ def assemble(head, tail, references):
     return message
 
 
+def joined(pieces):
+    """Stretches of a file from its pairs: manifest.md "Pairs"."""
+    cache_offset = 0
+    for lasting in pieces:
+        changing = Cursor(next(pieces))
+        method = changing.u8()
+        need(method in (0, 1, 2), "an unknown way to make a pair")
+        if method == 2:
+            stretch, cache_offset = joined_index(lasting, changing, cache_offset)
+        else:
+            stretch, cache_offset = joined_twoskip(lasting, changing) if method else lasting, 0
+            changing.end()
+        yield stretch
+
+
+def joined_twoskip(lasting, changing):
+    out = [changing.string()]
+    planes = changing.bytes(len(changing.data) - changing.at)
+    count, link, c = len(planes) // 8, 0, Cursor(lasting)
+    need(count * 8 == len(planes), "half a link")
+    while c.at < len(lasting):
+        head = c.bytes(8)
+        if head[0] == 0x20:
+            out.append(head)
+            continue
+        need(head[0] in b"=+-$" and head[1] < 32, "no record")
+        key, value = int.from_bytes(head[2:4], "big"), int.from_bytes(head[4:8], "big")
+        if key == 0xFFFF:
+            head += c.bytes(8)
+            key = int.from_bytes(head[-8:], "big")
+        if value == 0xFFFFFFFF:
+            head += c.bytes(8)
+            value = int.from_bytes(head[-8:], "big")
+        need(link + head[1] + 1 <= count, "links are missing")
+        for _ in range(head[1] + 1):
+            head += planes[link::count]
+            link += 1
+        out += [head, zlib.crc32(head).to_bytes(4, "big"), c.bytes(4 + (key + value + 7) // 8 * 8)]
+    need(link == count, "more links than records have")
+    return b"".join(out)
+
+
+def joined_index(lasting, changing, cache_offset):
+    """Columns are (offset, width, kind): plain, numbers by planes, or differences by planes."""
+    number = lambda kind, *offsets: [(offset, 4, kind) for offset in offsets]
+    record_bytes, prefix = changing.varint(), changing.string()
+    need(record_bytes in (96, 104, 112), "records of no known size")
+    changes = number("differences", 24, 28) + number("planes", 32, 36, 40, 44, 48, 80) + number("differences", 84)
+    lasts = number("differences", 0, 4, 8) + number("planes", 12, 16) + number("differences", 20, 52) + number("planes", 56)
+    lasts += [(60, 20, "plain")] + {
+        96: number("planes", 88),
+        104: [(88, 8, "plain")] + number("planes", 96),
+        112: [(88, 8, "plain")] + number("planes", 96) + number("differences", 100) + number("planes", 104),
+    }[record_bytes]
+    rest = changing.bytes(len(changing.data) - changing.at)
+    count = len(rest) // 36
+    need(count > 0 and len(rest) == count * 36, "columns of different lengths")
+    need(len(lasting) == count * sum(width for _, width, _ in lasts), "columns of different lengths")
+    records = bytearray(count * record_bytes)
+    for data, columns in ((lasting, lasts), (rest, changes)):
+        at = 0
+        for offset, width, kind in columns:
+            column, at = data[at : at + count * width], at + count * width
+            value = cache_offset if offset == 24 else 0
+            for i in range(count):
+                if kind == "plain":
+                    entry = column[i * width : (i + 1) * width]
+                else:
+                    entry = column[i::count]
+                if kind == "differences":
+                    value = (value + int.from_bytes(entry, "big")) % 2**32
+                    entry = value.to_bytes(4, "big")
+                records[i * record_bytes + offset : i * record_bytes + offset + width] = entry
+    for at in range(0, len(records), record_bytes):
+        end = at + record_bytes - 4
+        records[end : end + 4] = zlib.crc32(bytes(records[at:end])).to_bytes(4, "big")
+    last = len(records) - record_bytes + 24
+    return prefix + bytes(records), int.from_bytes(records[last : last + 4], "big")
+
+
 class Manifest:
     """manifest.md: what one backup records."""
 
@@ -558,9 +638,9 @@ class Manifest:
         if form == 0:
             data = c.string()
             return len(data), ("inline", data)
-        need(form in (1, 2), "unknown form of content")
+        need(form in (1, 2, 3), "unknown form of content")
         size = c.varint()
-        return size, ("objects", tuple(c.many(c.id))) if form == 1 else ("list", c.id())
+        return size, ("objects", tuple(c.many(c.id))) if form == 1 else ("list" if form == 2 else "pairs", c.id())
 
     def mailboxes(self, c):
         text, read_stat = self.tables(c)
@@ -602,11 +682,12 @@ class Manifest:
     def pieces(self, content):
         """The bytes of a content, piece by piece."""
         size, (form, what) = content
-        if form == "list":
+        if form in ("list", "pairs"):
             listed = self.packs.get(META, what)
-            need(len(listed) % 32 == 0, "a list of ids")
+            need(len(listed) % (32 if form == "list" else 64) == 0, "a list of ids")
             what = [listed[i : i + 32] for i in range(0, len(listed), 32)]
-        for piece in [what] if form == "inline" else (self.packs.get(META, x) for x in what):
+        pieces = [what] if form == "inline" else (self.packs.get(META, x) for x in what)
+        for piece in joined(pieces) if form == "pairs" else pieces:
             size -= len(piece)
             yield piece
         need(size == 0, "another length than the entry says")
@@ -675,6 +756,7 @@ class Restore:
     def mailbox_list(self, listed):
         """A content in the root is spelled as JSON: section 4."""
         what = dict(inline=lambda: base64.b64decode(listed["bytes"], validate=True), list=lambda: bytes.fromhex(listed["list"]),
+                    pairs=lambda: bytes.fromhex(listed["list"]),
                     objects=lambda: [bytes.fromhex(x) for x in listed["ids"]])[listed["form"]]()
         size = listed.get("size", len(what))
         backup = self.manifest.root["backup"].encode()

@@ -27,7 +27,7 @@ export const ATTACHMENT_CUTS: CutSizes = {
   bytesAvg: 1024 * 1024,
   bytesMax: 4096 * 1024,
 };
-export const SMALL_FILE_CUTS: CutSizes = { bytesMin: 16 * 1024, bytesAvg: 64 * 1024, bytesMax: 256 * 1024 };
+export const SMALL_FILE_CUTS: CutSizes = { bytesMin: 8 * 1024, bytesAvg: 32 * 1024, bytesMax: 128 * 1024 };
 
 export const SEED_BYTES = 32;
 const GEAR_LABEL = "cyrvault fastcdc gear";

@@ -3,7 +3,7 @@
  * changes one chunk.
  *
  * The header is the first chunk. A chunk of records ends before a record of which hash(uid) says so, once it has
- * 64 records, and at 1024 anyway: 256 on average. The UID is the record's first 4 bytes, big-endian, in every
+ * `min` records, and at `max` anyway: `avg` on average. The UID is the record's first 4 bytes, big-endian, in every
  * version (cyrus-imapd, imap/mailbox.h, OFFSET_UID). What does not fill a record at the end is a chunk of its own.
  */
 import { assert } from "../base/errors.ts";
@@ -20,11 +20,14 @@ export interface IndexRecordLayout {
 export const INDEX_HEADER_BYTES_MAX = 4096;
 export const INDEX_RECORD_BYTES_MAX = 1024;
 
-const RECORDS_MIN = 64;
-const RECORDS_MAX = 1024;
-/** One UID in so many may begin a chunk: 64 + 192 on average. */
-const UIDS_A_CUT = 192;
-const CUT_BELOW = Math.floor(2 ** 32 / UIDS_A_CUT);
+/** Records of a chunk. */
+export interface RecordCounts {
+  readonly min: number;
+  readonly avg: number;
+  readonly max: number;
+}
+
+const RECORDS: RecordCounts = { min: 64, avg: 256, max: 1024 };
 
 /**
  * @param source - the file in order, in stretches of any size; each must hold until the next is asked for.
@@ -33,6 +36,7 @@ const CUT_BELOW = Math.floor(2 ** 32 / UIDS_A_CUT);
 export function* chunkIndexRecords(
   { headerBytes, recordBytes }: IndexRecordLayout,
   source: Iterable<Uint8Array>,
+  { min, avg, max }: RecordCounts = RECORDS,
 ): Generator<Buffer, void, void> {
   assert(
     headerBytes > 0 &&
@@ -41,7 +45,9 @@ export function* chunkIndexRecords(
       recordBytes <= INDEX_RECORD_BYTES_MAX,
     "no layout of a cyrus.index",
   );
-  const held = Buffer.allocUnsafe(Math.max(headerBytes, recordBytes * RECORDS_MAX));
+  const held = Buffer.allocUnsafe(Math.max(headerBytes, recordBytes * max));
+  /** One UID in avg − min may begin a chunk. */
+  const cutBelow = Math.floor(2 ** 32 / (avg - min));
   let heldBytes = 0;
   /** Bytes of the header still to come. */
   let headerMissing = headerBytes;
@@ -65,13 +71,13 @@ export function* chunkIndexRecords(
       }
       if (count < missing) break;
       const record = heldBytes - recordBytes;
-      if (record >= RECORDS_MIN * recordBytes && mayBegin(held.readUInt32BE(record))) {
+      if (record >= min * recordBytes && mixed(held.readUInt32BE(record)) < cutBelow) {
         const last = Buffer.from(held.subarray(record, heldBytes));
         heldBytes = record;
         yield take();
         heldBytes = last.copy(held);
       }
-      if (heldBytes === RECORDS_MAX * recordBytes) yield take();
+      if (heldBytes === max * recordBytes) yield take();
     }
   }
   const trailing = headerMissing > 0 ? 0 : heldBytes % recordBytes;
@@ -81,9 +87,9 @@ export function* chunkIndexRecords(
 }
 
 /** murmur3's finaliser: UIDs are consecutive, their hashes are not. */
-function mayBegin(uid: number): boolean {
+function mixed(uid: number): number {
   let hash = uid;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) >>> 0 < CUT_BELOW;
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

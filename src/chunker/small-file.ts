@@ -1,10 +1,14 @@
 /**
  * Cuts a file that is no message (a database, a cyrus.index, a cyrus.cache, a sieve script) into the chunks that
- * are stored: whole up to 64 KiB, a cyrus.index by its records, anything else by content.
+ * are stored: whole up to 64 KiB, anything larger by content. A cyrus.index beyond 8 KiB and a twoskip database beyond
+ * 64 KiB come in pairs, so that what changes everywhere in them every day is not all of them. Why these and these
+ * sizes: docs/decisions/0008-index-cache-databases.md.
  */
 
 import { asBuffer, type ReadAt } from "./byte-source.ts";
+import type { ChunkPair } from "./chunk-pair.ts";
 import { FastCdc, SMALL_FILE_CUTS } from "./fastcdc.ts";
+import { PAIRED_RECORD_BYTES, pairIndexRecords } from "./index-pairs.ts";
 import {
   chunkIndexRecords,
   INDEX_HEADER_BYTES_MAX,
@@ -12,8 +16,11 @@ import {
   type IndexRecordLayout,
 } from "./index-records.ts";
 import { StreamCutter } from "./stream-cutter.ts";
+import { isTwoskip, pairTwoskip } from "./twoskip-pairs.ts";
 
 export const WHOLE_FILE_BYTES_MAX = 64 * 1024;
+/** A smaller cyrus.index is not worth the further objects. */
+export const WHOLE_INDEX_BYTES_MAX = 8 * 1024;
 
 const READ_BYTES = 256 * 1024;
 const DEFAULT_CUTS = new FastCdc(SMALL_FILE_CUTS);
@@ -21,23 +28,24 @@ const DEFAULT_CUTS = new FastCdc(SMALL_FILE_CUTS);
 /**
  * @param name - the file's name without its directory: a cyrus.index is known by it.
  * @param read - may give fewer bytes than asked for; none ends the file there. Called in order, with no gap.
- * @returns chunks that make the bytes read together, none empty, each a buffer of its own. Holds less than 2 MiB.
+ * @returns chunks that make the bytes read together, none empty, each a buffer of its own; or pairs that do so, and
+ *   then nothing else. Holds less than 2 MiB.
  */
 export function* chunkSmallFile(
   name: string,
   size: number,
   read: ReadAt,
   cuts: FastCdc = DEFAULT_CUTS,
-): Generator<Uint8Array, void, void> {
+): Generator<Uint8Array | ChunkPair, void, void> {
   const first = readFull(read, 0, Math.min(size, READ_BYTES));
   if (first.length === 0) return;
-  if (size <= WHOLE_FILE_BYTES_MAX) {
-    yield first;
-    return;
-  }
-  const layout = name === "cyrus.index" ? findLayout(first) : undefined;
-  if (layout === undefined) yield* cutByContent(first, size, read, cuts);
-  else yield* chunkIndexRecords(layout, stretches(first, size, read));
+  const layout = name === "cyrus.index" && size > WHOLE_INDEX_BYTES_MAX ? findLayout(first) : undefined;
+  if (layout !== undefined && PAIRED_RECORD_BYTES.has(layout.recordBytes))
+    yield* pairIndexRecords(layout, stretches(first, size, read));
+  else if (size <= WHOLE_FILE_BYTES_MAX) yield first;
+  else if (layout !== undefined) yield* chunkIndexRecords(layout, stretches(first, size, read));
+  else if (isTwoskip(first)) yield* pairTwoskip(stretches(first, size, read));
+  else yield* cutByContent(first, size, read, cuts);
 }
 
 function* cutByContent(

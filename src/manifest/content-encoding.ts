@@ -28,7 +28,11 @@ export function writeContent(writer: ByteWriter, content: Content): void {
       for (const id of content.ids) writer.raw(id);
       return;
     case "list":
-      writer.u8(2).varint(content.size).raw(content.list);
+    case "pairs":
+      writer
+        .u8(content.form === "list" ? 2 : 3)
+        .varint(content.size)
+        .raw(content.list);
   }
 }
 
@@ -45,9 +49,10 @@ export function readContentForm(reader: ByteReader): Content {
       for (let i = 0; i < count; i++) ids.push(readId(reader));
       return { form: "objects", size, ids };
     }
-    case 2: {
+    case 2:
+    case 3: {
       const size = reader.varint();
-      return { form: "list", size, list: readId(reader) };
+      return { form: form === 2 ? "list" : "pairs", size, list: readId(reader) };
     }
     default:
       throw reader.damaged(`a content has the unknown form ${form}`);

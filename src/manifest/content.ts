@@ -1,8 +1,9 @@
 /** Small files: kept inside their entry, or as `meta` objects. */
 import { equalBytes } from "../base/bytes.ts";
-import { CyrvaultError } from "../base/errors.ts";
+import { assert, CyrvaultError } from "../base/errors.ts";
 import { asObjectId, OBJECT_ID_BYTES, type ObjectId } from "../store/object.ts";
 import { MAX_IDS_IN_ENTRY, MAX_INLINE_BYTES } from "./content-encoding.ts";
+import { type ContentPair, PairJoiner, VERBATIM } from "./content-pair.ts";
 import type { Content } from "./model.ts";
 import type { PageSink, PageSource } from "./pages-io.ts";
 
@@ -10,15 +11,28 @@ import type { PageSink, PageSource } from "./pages-io.ts";
  * Stores a file that has been cut into chunks: each becomes one object, empty ones nothing. The same chunks make
  * the same Content. Up to 512 bytes in all stay inline. Holds one chunk, and 32 bytes for each stored.
  * The chunks are handed over: the caller doesn't touch them again.
+ *
+ * @param chunks - or pairs, then nothing else. A pair that does not make its bytes again is stored as they are.
  */
 export async function storeContent(
-  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  chunks: Iterable<Uint8Array | ContentPair> | AsyncIterable<Uint8Array>,
   sink: PageSink,
 ): Promise<Content> {
   const ids: ObjectId[] = [];
+  const joiner = new PairJoiner();
   let held: Uint8Array[] = [];
   let size = 0;
+  let isPaired = false;
   for await (const chunk of chunks) {
+    if ("lasting" in chunk) {
+      assert(isPaired || size === 0, "a file comes in pairs or in chunks");
+      isPaired = true;
+      size += chunk.bytes.length;
+      const { lasting, changing } = provenPair(chunk, joiner);
+      ids.push(await sink.put("meta", lasting), await sink.put("meta", changing));
+      continue;
+    }
+    assert(!isPaired, "a file comes in pairs or in chunks");
     if (chunk.length === 0) continue;
     size += chunk.length;
     held.push(chunk);
@@ -26,6 +40,7 @@ export async function storeContent(
     for (const bytes of held) ids.push(await sink.put("meta", bytes));
     held = [];
   }
+  if (isPaired) return { form: "pairs", size, list: await sink.put("meta", concatenate(ids)) };
   if (size <= MAX_INLINE_BYTES) return { form: "inline", bytes: concatenate(held) };
   if (ids.length <= MAX_IDS_IN_ENTRY) return { form: "objects", size, ids };
   return { form: "list", size, list: await sink.put("meta", concatenate(ids)) };
@@ -46,8 +61,16 @@ export async function* readContent(content: Content, source: PageSource): AsyncG
     return;
   }
   let rest = content.size;
+  const joiner = content.form === "pairs" ? new PairJoiner() : undefined;
+  let lasting: Uint8Array | undefined;
   for (const id of await pieceIds(content, source)) {
-    const bytes = await source.get("meta", id);
+    const piece = await source.get("meta", id);
+    if (joiner !== undefined && lasting === undefined) {
+      lasting = piece;
+      continue;
+    }
+    const bytes = joiner === undefined || lasting === undefined ? piece : joiner.join(lasting, piece);
+    lasting = undefined;
     rest -= bytes.length;
     if (rest < 0) break;
     yield bytes;
@@ -62,14 +85,14 @@ export async function* readContent(content: Content, source: PageSource): AsyncG
 /** Every object the content needs: the list itself too, where there is one. */
 export async function* contentIds(content: Content, source: PageSource): AsyncGenerator<ObjectId> {
   if (content.form === "inline") return;
-  if (content.form === "list") yield content.list;
+  if (content.form !== "objects") yield content.list;
   yield* await pieceIds(content, source);
 }
 
 /** True: the same bytes. False: other bytes, or the same ones cut otherwise. */
 export function contentEquals(a: Content, b: Content): boolean {
   if (a.form === "inline") return b.form === "inline" && equalBytes(a.bytes, b.bytes);
-  if (a.form === "list") return b.form === "list" && a.size === b.size && equalBytes(a.list, b.list);
+  if (a.form !== "objects") return b.form === a.form && a.size === b.size && equalBytes(a.list, b.list);
   return (
     b.form === "objects" &&
     a.size === b.size &&
@@ -84,7 +107,8 @@ async function pieceIds(
 ): Promise<readonly ObjectId[]> {
   if (content.form === "objects") return content.ids;
   const list = await source.get("meta", content.list);
-  if (list.length % OBJECT_ID_BYTES !== 0) {
+  const unit = content.form === "pairs" ? 2 * OBJECT_ID_BYTES : OBJECT_ID_BYTES;
+  if (list.length % unit !== 0) {
     throw new CyrvaultError("REPOSITORY_DAMAGED", "a list of the pieces of a stored file is malformed", {
       context: { bytes: list.length },
     });
@@ -93,6 +117,11 @@ async function pieceIds(
   for (let at = 0; at < list.length; at += OBJECT_ID_BYTES)
     ids.push(asObjectId(list.subarray(at, at + OBJECT_ID_BYTES)));
   return ids;
+}
+
+function provenPair(pair: ContentPair, joiner: PairJoiner): Omit<ContentPair, "bytes"> {
+  const joined = joiner.join(pair.lasting, pair.changing);
+  return equalBytes(joined, pair.bytes) ? pair : { lasting: pair.bytes.slice(), changing: VERBATIM };
 }
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {

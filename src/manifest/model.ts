@@ -22,7 +22,9 @@ export type Content =
   | { readonly form: "inline"; readonly bytes: Uint8Array }
   | { readonly form: "objects"; readonly size: number; readonly ids: readonly ObjectId[] }
   /** `list` names a `meta` object that holds the ids, 32 bytes each: for files of very many pieces. */
-  | { readonly form: "list"; readonly size: number; readonly list: ObjectId };
+  | { readonly form: "list"; readonly size: number; readonly list: ObjectId }
+  /** The same, but two and two of them make a stretch of the file (manifest/content-pair.ts). */
+  | { readonly form: "pairs"; readonly size: number; readonly list: ObjectId };
 
 export type { FileStat };
 

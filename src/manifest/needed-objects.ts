@@ -86,9 +86,10 @@ class Walk {
 
   async #content(content: Content, where: () => string): Promise<void> {
     if (content.form === "inline") return;
-    if (content.form === "list" && !(await this.#visitor.visit("meta", content.list, where))) return;
+    const isListed = content.form !== "objects";
+    if (isListed && !(await this.#visitor.visit("meta", content.list, where))) return;
     await this.#guarded(async () => {
-      let isFirst = content.form === "list";
+      let isFirst = isListed;
       for await (const id of contentIds(content, this.#source)) {
         if (!isFirst) await this.#visitor.visit("meta", id, where);
         isFirst = false;

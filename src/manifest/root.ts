@@ -243,7 +243,7 @@ const aTree: Read<PageTree> = (value, at) => {
 
 const aContent: Read<Content> = (value, at) => {
   const fields = new JsonFields(value, at);
-  const form = fields.read("form", oneOf("inline", "objects", "list"));
+  const form = fields.read("form", oneOf("inline", "objects", "list", "pairs"));
   switch (form) {
     case "inline":
       return { form, bytes: fields.read("bytes", someBase64) };
@@ -253,6 +253,7 @@ const aContent: Read<Content> = (value, at) => {
       return { form, size: fields.read("size", aCount), ids };
     }
     case "list":
+    case "pairs":
       return { form, size: fields.read("size", aCount), list: fields.read("list", anId) };
   }
 };
@@ -280,6 +281,7 @@ function contentToJson(content: Content): object {
     case "objects":
       return { form: content.form, size: content.size, ids: content.ids.map(toHex) };
     case "list":
+    case "pairs":
       return { form: content.form, size: content.size, list: toHex(content.list) };
   }
 }

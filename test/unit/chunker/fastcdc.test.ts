@@ -34,7 +34,8 @@ describe("FastCDC", () => {
   test("cuts known bytes at known places", () => {
     expect(lengths(chunksOf(noise(3000), TINY))).toEqual([276, 300, 287, 342, 306, 309, 400, 289, 276, 215]);
     expect(lengths(chunksOf(noise(600_000), new FastCdc(SMALL_FILE_CUTS)))).toEqual([
-      71324, 87050, 72790, 75729, 33659, 72507, 65710, 70960, 50271,
+      22319, 49005, 35111, 37111, 33497, 37550, 48687, 33258, 35015, 8999, 34393, 38114, 35181, 33625, 39324,
+      40116, 35560, 3135,
     ]);
     expect(lengths(chunksOf(noise(8_000_000), new FastCdc(ATTACHMENT_CUTS)))).toEqual([
       1121932, 1216302, 1171652, 1058259, 1426727, 1209860, 795268,
@@ -135,8 +136,8 @@ describe("FastCDC", () => {
   test("the average is near what was asked for", () => {
     const chunks = chunksOf(noise(16_000_000, 9), new FastCdc(SMALL_FILE_CUTS));
     const average = 16_000_000 / chunks.length;
-    expect(average).toBeGreaterThan(48 * 1024);
-    expect(average).toBeLessThan(96 * 1024);
+    expect(average).toBeGreaterThan(24 * 1024);
+    expect(average).toBeLessThan(48 * 1024);
   });
 
   test("bytes that are all the same are cut within the bounds", () => {

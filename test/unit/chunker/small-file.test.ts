@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { pairIndexRecords } from "../../../src/chunker/index-pairs.ts";
 import { chunkIndexRecords } from "../../../src/chunker/index-records.ts";
 import { chunkSmallFile } from "../../../src/chunker/small-file.ts";
 import { noise } from "./mail-arbitrary.ts";
@@ -28,10 +29,15 @@ const range = (from: number, count: number): number[] => Array.from({ length: co
 const texts = (chunks: Iterable<Uint8Array>): string[] =>
   [...chunks].map((chunk) => Buffer.from(chunk).toString("latin1"));
 
+/** The stretches of the file, whichever way they are to be stored. */
+function* cut(...args: Parameters<typeof chunkSmallFile>): Generator<Uint8Array> {
+  for (const chunk of chunkSmallFile(...args)) yield "lasting" in chunk ? Buffer.from(chunk.bytes) : chunk;
+}
+
 function small(name: string, bytes: Buffer, stretch = 100_000): Uint8Array[] {
   let expected = 0;
   return [
-    ...chunkSmallFile(name, bytes.length, (offset, length) => {
+    ...cut(name, bytes.length, (offset, length) => {
       expect(offset).toBe(expected);
       const read = bytes.subarray(offset, offset + Math.min(length, stretch));
       expected += read.length;
@@ -98,12 +104,17 @@ function uniform(uids: readonly number[]): Buffer {
 describe("chunkSmallFile", () => {
   test("an empty file has no chunk, one of up to 64 KiB has one", () => {
     expect(small("cyrus.header", Buffer.alloc(0))).toEqual([]);
-    for (const count of [1, 65_536]) expect(small("cyrus.index", noise(count)).length).toBe(1);
+    for (const count of [1, 65_536]) expect(small("cyrus.cache", noise(count)).length).toBe(1);
   });
 
-  test("a cyrus.index is cut by its records, under any other name by content", () => {
+  test("a cyrus.index comes in pairs, one with records of an unknown size by records, under any other name by content", () => {
     const file = indexOf(range(1, 3000));
-    expect(texts(small("cyrus.index", file))).toEqual(texts(chunkIndexRecords(LAYOUT, [file])));
+    const pairs = [...pairIndexRecords(LAYOUT, [file])].map(({ bytes }) => bytes);
+    expect(texts(small("cyrus.index", file))).toEqual(texts(pairs));
+    const odd = { headerBytes: 160, recordBytes: 144 };
+    const other = Buffer.from(file);
+    other.writeUInt32BE(odd.recordBytes, 16);
+    expect(texts(small("cyrus.index", other))).toEqual(texts(chunkIndexRecords(odd, [other])));
     expect(texts(small("cyrus.index.copy", file))).not.toEqual(texts(small("cyrus.index", file)));
   });
 
@@ -123,11 +134,11 @@ describe("chunkSmallFile", () => {
     }
   });
 
-  test("chunks make the file, are at most 256 KiB, and don't depend on how much a read gives", () => {
+  test("chunks make the file, are at most 128 KiB, and don't depend on how much a read gives", () => {
     const file = noise(2_000_000, 4);
     const chunks = small("mailboxes.db", file);
     expect(Buffer.compare(Buffer.concat(chunks), file)).toBe(0);
-    expect(Math.max(...chunks.map((chunk) => chunk.length))).toBeLessThanOrEqual(256 * 1024);
+    expect(Math.max(...chunks.map((chunk) => chunk.length))).toBeLessThanOrEqual(128 * 1024);
     expect(chunks.length).toBeGreaterThan(10);
     expect(texts(small("mailboxes.db", file, 7777))).toEqual(texts(chunks));
   });
@@ -135,9 +146,7 @@ describe("chunkSmallFile", () => {
   test("a file that has shrunk ends where the reads end", () => {
     const file = noise(300_000, 4);
     for (const name of ["a.db", "cyrus.index"]) {
-      const chunks = [
-        ...chunkSmallFile(name, 900_000, (offset, length) => file.subarray(offset, offset + length)),
-      ];
+      const chunks = [...cut(name, 900_000, (offset, length) => file.subarray(offset, offset + length))];
       expect(Buffer.compare(Buffer.concat(chunks), file)).toBe(0);
     }
   });
@@ -147,7 +156,7 @@ describe("chunkSmallFile", () => {
     const buffer = Buffer.alloc(300_000);
     const read = (offset: number, length: number): Buffer =>
       buffer.subarray(0, file.copy(buffer, 0, offset, offset + length));
-    expect(Buffer.compare(Buffer.concat([...chunkSmallFile("a.db", file.length, read)]), file)).toBe(0);
+    expect(Buffer.compare(Buffer.concat([...cut("a.db", file.length, read)]), file)).toBe(0);
   });
 
   test("an index of 112 MB is cut while holding less than 2 MiB", () => {
@@ -164,7 +173,7 @@ describe("chunkSmallFile", () => {
       if (offset === 0) first.copy(bytes);
       return bytes;
     };
-    for (const chunk of chunkSmallFile("cyrus.index", size, read)) {
+    for (const chunk of cut("cyrus.index", size, read)) {
       given += chunk.length;
       aheadMost = Math.max(aheadMost, asked - given);
     }

@@ -117,7 +117,7 @@ export const contents: fc.Arbitrary<Content> = fc.oneof(
     { noNullPrototype: true },
   ),
   fc.record(
-    { form: fc.constant("list" as const), size: numbers, list: objectIds },
+    { form: fc.constantFrom("list" as const, "pairs" as const), size: numbers, list: objectIds },
     { noNullPrototype: true },
   ),
 );
