@@ -11,6 +11,7 @@ import { idKey, type ObjectId } from "../../src/store/object.ts";
 import { ObjectHasher } from "../../src/store/object-id.ts";
 import { PackDirectoryWriter } from "../../src/store/pack-directory-writer.ts";
 import { PACK_BYTES_TARGET } from "../../src/store/pack-types.ts";
+import { looksLikeText } from "../../src/store/part-lane.ts";
 import { SEAL_BYTES } from "../../src/store/seal.ts";
 import { UNENCRYPTED } from "../../src/store/seal-context.ts";
 import { PREFIX_BYTES } from "../../src/store/segment-format.ts";
@@ -118,7 +119,6 @@ export class Trial {
   #addOne(message: Buffer): void {
     const began = cpuSeconds();
     const parts: { id: ObjectId; bytes: Buffer; isText: boolean }[] = [];
-    const { textBytesMin } = this.variant;
     const source = memorySource(message);
     let isText = false;
     const parameters = { ...this.variant, cuts: this.#cuts };
@@ -130,8 +130,7 @@ export class Trial {
       structure: (from, to) => builder.structure(from, to),
       body: (from, to, base64) => {
         isText = !base64;
-        if (isText && to - from < textBytesMin) builder.structure(from, to);
-        else builder.body(from, to, base64);
+        builder.body(from, to, base64);
       },
     });
     const { head, tail } = builder.finish();
@@ -159,8 +158,13 @@ export class Trial {
   }
 
   #laneOf(part: { bytes: Buffer; isText: boolean }): "text" | "part" | "dense" {
-    const { textPartLane, dense } = this.variant;
-    if (part.isText && textPartLane === "text") return "text";
+    const { textParts, dense } = this.variant;
+    if (
+      textParts === "no base64"
+        ? part.isText
+        : textParts !== "none" && isShortText(part.bytes, textParts.bytesMax)
+    )
+      return "text";
     if (dense === undefined || part.bytes.length < dense.bytesMin) return "part";
     return looksCompressible(part.bytes, dense.sampleBytes) ? "part" : "dense";
   }
@@ -179,6 +183,10 @@ export class Trial {
     this.#directory = new PackDirectoryWriter();
     this.#packBytes = 0;
   }
+}
+
+function isShortText(bytes: Buffer, bytesMax: number): boolean {
+  return bytes.length <= bytesMax && looksLikeText(bytes);
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -2,6 +2,7 @@
 import { ATTACHMENT_CUTS, type CutSizes } from "../../src/chunker/fastcdc.ts";
 import { DEFAULT_SPLIT_PARAMETERS } from "../../src/chunker/split-parameters.ts";
 import { BLOCK_BYTES_TARGET } from "../../src/store/pack-types.ts";
+import { TEXT_PART_BYTES_MAX } from "../../src/store/part-lane.ts";
 
 export interface LaneCodec {
   readonly codec: "brotli" | "deflate";
@@ -20,8 +21,8 @@ export interface Variant {
   readonly layout: "heads first" | "message by message";
   readonly textCodec: LaneCodec;
   readonly partCodec: LaneCodec;
-  /** Where parts go that were no base64. */
-  readonly textPartLane: "part" | "text";
+  /** Which parts go among the texts: those that were no base64, those that look like text up to a size, or none. */
+  readonly textParts: "none" | "no base64" | { readonly bytesMax: number };
   /** From which size on a sample of a part decides whether it is compressed; undefined: always. */
   readonly dense: { readonly bytesMin: number; readonly sampleBytes: number } | undefined;
 }
@@ -30,12 +31,12 @@ const KIB = 1024;
 const MIB = 1024 * 1024;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
-const { partBytesMin, decodedBytesMin, wholePartBytesMax } = DEFAULT_SPLIT_PARAMETERS;
+const { partBytesMin, textBytesMin, decodedBytesMin, wholePartBytesMax } = DEFAULT_SPLIT_PARAMETERS;
 
 const BASE: Variant = {
   name: "",
   partBytesMin,
-  textBytesMin: partBytesMin,
+  textBytesMin,
   decodedBytesMin,
   wholePartBytesMax,
   cuts: ATTACHMENT_CUTS,
@@ -43,7 +44,7 @@ const BASE: Variant = {
   layout: "heads first",
   textCodec: { codec: "brotli", level: 4 },
   partCodec: { codec: "brotli", level: 1 },
-  textPartLane: "part",
+  textParts: { bytesMax: TEXT_PART_BYTES_MAX },
   dense: { bytesMin: 16 * KIB, sampleBytes: 16 * KIB },
 };
 
@@ -62,22 +63,27 @@ function codecName({ codec, level }: LaneCodec): string {
 
 export const STUDIES: Readonly<Record<string, readonly Variant[]>> = {
   parts: vary([1, 2, 4, 8, 16, 32], (kib) => ({
-    name: `parts from ${kib} KiB`,
+    name: `all parts from ${kib} KiB`,
     partBytesMin: kib * KIB,
     textBytesMin: kib * KIB,
   })),
+  attachments: vary([1, 2, 4, 8, 16, 32], (kib) => ({
+    name: `attachments from ${kib} KiB`,
+    partBytesMin: kib * KIB,
+  })),
   texts: [
-    ...vary([4, 8, 16, 32, 64], (kib) => ({
-      name: `texts from ${kib} KiB, part lane`,
+    ...vary([2, 4, 8, 16, 32, 64], (kib) => ({
+      name: `texts from ${kib} KiB`,
       textBytesMin: kib * KIB,
-      partBytesMin: Math.min(kib * KIB, partBytesMin),
-    })),
-    ...vary([8, 16], (kib) => ({
-      name: `texts from ${kib} KiB, text lane`,
-      textBytesMin: kib * KIB,
-      textPartLane: "text" as const,
     })),
     { ...BASE, name: "texts never", textBytesMin: NEVER },
+  ],
+  lanes: [
+    ...vary(["none", "no base64"] as const, (textParts) => ({ name: `texts: ${textParts}`, textParts })),
+    ...vary([32, 64, 128, 256], (kib) => ({
+      name: `what looks like text, up to ${kib} KiB`,
+      textParts: { bytesMax: kib * KIB },
+    })),
   ],
   decoded: vary([1, 64, 192, 1024, 4096, 8192], (bytes) => ({
     name: `decoded from ${bytes} B`,

@@ -4,8 +4,10 @@ import { ATTACHMENT_CUTS, FastCdc } from "./fastcdc.ts";
 
 /** Equal attachments become equal parts only where these are equal: they belong to the repository. */
 export interface SplitParameters {
-  /** Bodies (decoded) of at least so many bytes become parts. At most 64 KiB. */
+  /** Base64 bodies of at least so many bytes, decoded, become parts. At most 64 KiB. */
   readonly partBytesMin: number;
+  /** The same for all other bodies. */
+  readonly textBytesMin: number;
   /** Shorter base64 bodies are kept encoded. */
   readonly decodedBytesMin: number;
   /** Longer parts are cut. Not more than the maximum of `cuts`. */
@@ -21,7 +23,8 @@ export function makeSplitParameters(
   seed?: Uint8Array,
 ): SplitParameters {
   const parameters = {
-    partBytesMin: 8 * 1024,
+    partBytesMin: 4 * 1024,
+    textBytesMin: 16 * 1024,
     decodedBytesMin: 192,
     wholePartBytesMax: 1024 * 1024,
     ...values,

@@ -42,7 +42,7 @@ describe("the worked example of docs/formats/message.md", () => {
   });
 
   test("is what the message is split into when nine bytes are enough for a part", () => {
-    const split = splitMessage(message, makeSplitParameters({ partBytesMin: 9 }));
+    const split = splitMessage(message, makeSplitParameters({ partBytesMin: 9, textBytesMin: 9 }));
     expect(Buffer.from(split.head).toString("hex")).toBe(head.toString("hex"));
     expect(Buffer.from(split.tail).toString("hex")).toBe(tail.toString("hex"));
     expect(split.parts.map((part) => Buffer.from(part.bytes).toString())).toEqual(["ABCDEFGHI"]);
@@ -56,7 +56,7 @@ describe("assembleMessage", () => {
   });
 
   test("yields the same as the synchronous one", async () => {
-    const parameters = makeSplitParameters({ partBytesMin: 50, decodedBytesMin: 3 });
+    const parameters = makeSplitParameters({ partBytesMin: 50, textBytesMin: 50, decodedBytesMin: 3 });
     await fc.assert(
       fc.asyncProperty(mailBytes, async (bytes) => {
         const made = await assembledInStretches(splitMessage(bytes, parameters));
@@ -67,7 +67,7 @@ describe("assembleMessage", () => {
   });
 
   test("a message is known to assemble to itself, and to nothing else", () => {
-    const parameters = makeSplitParameters({ partBytesMin: 50, decodedBytesMin: 3 });
+    const parameters = makeSplitParameters({ partBytesMin: 50, textBytesMin: 50, decodedBytesMin: 3 });
     fc.assert(
       fc.property(mailBytes, fc.nat(), (bytes, at) => {
         const { head, tail, parts } = splitMessage(bytes, parameters);
@@ -138,7 +138,7 @@ describe("a damaged message", () => {
   const message = Buffer.from(
     `Subject: x\r\nContent-Transfer-Encoding: base64\r\n\r\n${wrap(noise(500).toString("base64"), 76, "\r\n")}\r\n`,
   );
-  const split = splitMessage(message, makeSplitParameters({ partBytesMin: 100 }));
+  const split = splitMessage(message, makeSplitParameters({ partBytesMin: 100, textBytesMin: 100 }));
   const part = split.parts[0]?.bytes ?? none();
 
   test("is refused or assembles to the declared size, for any list", () => {

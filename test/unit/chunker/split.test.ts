@@ -6,7 +6,7 @@ import { makeSplitParameters } from "../../../src/chunker/split-parameters.ts";
 import { mailBytes, noise, wrap } from "./mail-arbitrary.ts";
 import { expectRoundTrip } from "./round-trip.ts";
 
-const SMALL = makeSplitParameters({ partBytesMin: 100, decodedBytesMin: 3 });
+const SMALL = makeSplitParameters({ partBytesMin: 100, textBytesMin: 100, decodedBytesMin: 3 });
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
 const listOf = (split: { head: Uint8Array; tail: Uint8Array }) =>
   parsePieceList(split.head, split.tail.length);
@@ -138,10 +138,19 @@ describe("splitMessage", () => {
     expect([decoded(1), decoded(191), decoded(192)]).toEqual([0, 0, 1]);
   });
 
-  test("a text of 8 KiB is a part, a shorter one is not", () => {
-    const mail = (count: number) => latin1(`Subject: long\r\n\r\n${"word ".repeat(2000).slice(0, count)}`);
-    expect(splitMessage(mail(8192)).parts.map((part) => part.bytes.length)).toEqual([8192]);
-    expect(splitMessage(mail(8191)).parts).toEqual([]);
+  test("a text of 16 KiB is a part, a shorter one is not", () => {
+    const mail = (count: number) => latin1(`Subject: long\r\n\r\n${"word ".repeat(4000).slice(0, count)}`);
+    expect(splitMessage(mail(16_384)).parts.map((part) => part.bytes.length)).toEqual([16_384]);
+    expect(splitMessage(mail(16_383)).parts).toEqual([]);
+  });
+
+  test("an attachment that decodes to 4 KiB is a part, a shorter one is not", () => {
+    const parts = (count: number) =>
+      splitMessage(withAttachment(wrap(noise(count).toString("base64"), 76, "\r\n"))).parts.map(
+        (part) => part.bytes.length,
+      );
+    expect(parts(4096)).toEqual([4096]);
+    expect(parts(4095)).toEqual([]);
   });
 
   test("an attachment beyond 1 MiB is cut into several references under one transform", () => {
