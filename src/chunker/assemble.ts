@@ -38,17 +38,30 @@ export function assembleMessageSync(
   load: (position: number) => Uint8Array,
 ): Uint8Array {
   const stretches: Uint8Array[] = [];
+  assembleStretches(head, tail, load, (stretch) => stretches.push(stretch));
+  return stretches.length === 1 ? (stretches[0] as Uint8Array) : Buffer.concat(stretches);
+}
+
+/**
+ * The same, stretch by stretch: `take` is given each in order, good until it returns.
+ * @throws as `assembleMessageSync`.
+ */
+export function assembleStretches(
+  head: Uint8Array,
+  tail: Uint8Array,
+  load: (position: number) => Uint8Array,
+  take: (stretch: Uint8Array) => void,
+): void {
   const steps = assemblySteps(head, tail);
   let step = steps.next();
   while (!step.done) {
     if (typeof step.value === "number") {
       step = steps.next(load(step.value));
     } else {
-      stretches.push(step.value);
+      take(step.value);
       step = steps.next();
     }
   }
-  return stretches.length === 1 ? (stretches[0] as Uint8Array) : Buffer.concat(stretches);
 }
 
 /** Whether these assemble to exactly `expected`. Holds no second copy of it. @throws as `assembleMessageSync`. */

@@ -51,6 +51,11 @@ export class LinkTable {
     inodes.add(entry.inode);
   }
 
+  /** Whether there may be links to it, as far as we can remember. */
+  has(filesystem: string, { inode }: MessageEntry): boolean {
+    return this.#linked.get(filesystem)?.has(inode) === true;
+  }
+
   /** A path already written that this message was a link to; undefined: write it. */
   find(filesystem: string, entry: MessageEntry): ByteString | undefined {
     const known = this.#written.get(filesystem)?.get(entry.inode);
@@ -62,7 +67,7 @@ export class LinkTable {
 
   /** @param directory - where it was written. */
   written(filesystem: string, entry: MessageEntry, directory: ByteString): void {
-    if (this.#linked.get(filesystem)?.has(entry.inode) !== true) return;
+    if (!this.has(filesystem, entry)) return;
     let files = this.#written.get(filesystem);
     if (files === undefined) {
       files = new Map();

@@ -1,6 +1,7 @@
 /** What `restore` can be asked for, what it plans, and what it answers. */
 import type { ByteString } from "../base/byte-string.ts";
 import type { PathMapping } from "../source/view.ts";
+import type { BlockBytes } from "../store/block-usage.ts";
 
 export type RestorePart =
   | { readonly part: "configdirectory" | "sieve" | "mailbox-list" | "config" }
@@ -81,6 +82,8 @@ export interface RestoreResult {
   /** An error among them: exit code 3. */
   readonly incomplete: boolean;
   readonly seconds: number;
+  /** Of the repository, since it was opened; undefined where nobody counted. */
+  readonly blocks: BlockBytes | undefined;
   /** Where the runbook was written, and its text. */
   readonly runbook: { readonly path: string; readonly text: string } | undefined;
 }

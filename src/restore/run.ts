@@ -14,7 +14,6 @@ import type {
   Content,
   FileEntry,
   FileStat,
-  MailboxDirectory,
   MailboxEntry,
   ManifestRoot,
   MessageEntry,
@@ -25,6 +24,8 @@ import type { ObjectId } from "../store/object.ts";
 import { type Attributes, hasSetId } from "./attributes.ts";
 import { RestoredDirectories } from "./directories.ts";
 import { RestoreFindings } from "./findings.ts";
+import { MessageRestorer, type RestoreWorkers } from "./messages/restore-messages.ts";
+import type { MessageJob, MessagePlace } from "./messages/window.ts";
 import type { RestoreOptions, RestoreResult } from "./options.ts";
 import { writeOwnFile } from "./own-file.ts";
 import { Owners } from "./owners.ts";
@@ -46,12 +47,17 @@ export interface RestoreContext {
   readonly clock: Clock;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
+  /** undefined: one message after the other, in this thread. */
+  readonly workers?: RestoreWorkers;
   /** Made at the end, for the case that this restore is. */
   readonly runbook?: (restored: Restored) => string;
 }
 
 /** Mailboxes named in the runbook. */
 const NAMES_SHOWN = 200;
+/** Of parts of messages that wait for others, in a file of the target that has no name: where there is room enough. */
+const SPILL_BYTES_MAX = 256 * 1024 * 1024;
+const SPILL_BYTES_MIN = 4 * 1024 * 1024;
 
 export async function runRestore(prepared: PreparedRestore, context: RestoreContext): Promise<RestoreResult> {
   requireSafe(prepared);
@@ -79,6 +85,7 @@ class RestoreRun {
   #textListPath: string | undefined;
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly #names: string[] = [];
+  readonly #messages: MessageRestorer | undefined;
 
   constructor(prepared: PreparedRestore, context: RestoreContext) {
     this.#prepared = prepared;
@@ -102,9 +109,36 @@ class RestoreRun {
         `${name} is not known on this machine: the number recorded is used`,
       );
     });
+    this.#messages = this.#startWorkers();
   }
 
   async run(): Promise<RestoreResult> {
+    try {
+      return await this.#run();
+    } finally {
+      await this.#messages?.close();
+    }
+  }
+
+  /** With `--overwrite never` each file is written beside its place: one at a time. */
+  #startWorkers(): MessageRestorer | undefined {
+    const { workers, signal } = this.#context;
+    const { plan, tree } = this.#prepared;
+    if (workers === undefined || this.#existing === "keep") return undefined;
+    const room = plan.spaceFree - plan.spaceNeeded;
+    return new MessageRestorer({
+      workers,
+      target: tree.target,
+      compares: this.#existing === "replace",
+      messages: plan.messages,
+      spillBytesMax: room > 2 * SPILL_BYTES_MAX ? SPILL_BYTES_MAX : SPILL_BYTES_MIN,
+      signal,
+      onRestored: (job, outcome, bytes) => this.#noteRestored(job, outcome, bytes),
+      restoreOne: (job) => this.#restoreOne(job),
+    });
+  }
+
+  async #run(): Promise<RestoreResult> {
     const { clock, progress } = this.#context;
     const { plan } = this.#prepared;
     const began = clock.monotonicMs();
@@ -114,6 +148,7 @@ class RestoreRun {
     if (this.#prepared.selection.everything) for (const to of roots) this.#tree.ensureDirectory(to);
     await this.#restoreFiles();
     await this.#restoreMailboxes();
+    await this.#messages?.flush();
     if (this.#prepared.links.full) {
       const message = "there are more hard links than can be remembered: some are files of their own";
       this.#findings.add("not-linked", "note", "/" as ByteString, message);
@@ -130,6 +165,7 @@ class RestoreRun {
       findingsTotal: this.#findings.total,
       incomplete: this.#findings.incomplete,
       seconds: (clock.monotonicMs() - began) / 1000,
+      blocks: this.#context.workers?.objects.usage.bytes,
       runbook,
     };
   }
@@ -172,7 +208,10 @@ class RestoreRun {
       const places = mailbox.directories.map(({ path }) => this.#tree.locate(path));
       for (const [position, directory] of mailbox.directories.entries())
         this.#makeDirectory(places[position] as ByteString, directory);
-      if (!selection.messagesOnly) await this.#restoreMailboxFiles(mailbox);
+      if (!selection.messagesOnly) {
+        const files = () => this.#restoreMailboxFiles(mailbox);
+        await (this.#messages?.meanwhile(files) ?? files());
+      }
       await this.#restoreMessages(mailbox, places);
       this.#done.mailboxes++;
       if (this.#names.length < NAMES_SHOWN) this.#names.push(toText(mailbox.name));
@@ -218,64 +257,54 @@ class RestoreRun {
 
   async #restoreMessages(mailbox: MailboxEntry, places: readonly ByteString[]): Promise<void> {
     const { selection } = this.#prepared;
-    const { clock, progress, source, signal } = this.#context;
+    const { source, signal } = this.#context;
+    const known = mailbox.directories.map(
+      (directory, position): MessagePlace => ({
+        directory,
+        path: places[position] as ByteString,
+        filesystem: filesystemOf(mailbox.partition, directory.role),
+      }),
+    );
     const messages = soundEntries(mailbox.messagePages, source, messagePages, (lost) =>
       this.#findings.addLost("messages", mailbox.directories[0]?.path ?? mailbox.name, lost),
     );
     for await (const message of messages) {
       if (!selection.takesMessage(message.uid)) continue;
       signal?.throwIfAborted();
-      const directory = messageDirectory(mailbox, message);
-      await this.#restoreMessage(
-        message,
-        directory,
-        places[message.directory] as ByteString,
-        filesystemOf(mailbox.partition, directory.role),
-      );
-      progress.add({ items: 1 }, clock.monotonicMs());
+      messageDirectory(mailbox, message);
+      const job = this.#job(message, known[message.directory] as MessagePlace);
+      await (this.#messages?.add(job) ?? this.#restoreOne(job));
     }
   }
 
-  async #restoreMessage(
-    message: MessageEntry,
-    directory: MailboxDirectory,
-    place: ByteString,
-    filesystem: string,
-  ): Promise<void> {
-    const { links } = this.#prepared;
-    const name = `${message.uid}.` as ByteString;
-    const serverPath = joinPath(directory.path, name);
-    const path = joinPath(place, name);
-    const id = message.good ?? message.object;
+  #job(message: MessageEntry, place: MessagePlace): MessageJob {
     if (message.good !== undefined) {
       this.#findings.add(
         "good-copy",
         "warning",
-        serverPath,
+        pathOf(place.directory.path, message.uid),
         "the file was damaged when it was backed up: the good copy of an earlier backup is restored",
       );
     }
-    const source = links.find(filesystem, message);
-    if (source !== undefined) {
-      const outcome = writeLink(source, path, this.#existing);
-      if (outcome !== false) {
-        this.#findings.addOutcome(serverPath, outcome);
-        this.#done.messages++;
-        return;
-      }
-      this.#findings.add(
-        "not-linked",
-        "note",
-        serverPath,
-        "could not be made a hard link of its other copy: it is a file of its own",
-      );
-    }
-    const attributes = this.#attributes({
-      mode: message.mode,
-      uid: message.uidOwner,
-      gid: message.gidOwner,
-      mtimeNs: message.mtimeNs,
-    });
+    const { uid, mode, uidOwner, gidOwner, mtimeNs } = message;
+    return {
+      place,
+      uid,
+      id: message.good ?? message.object,
+      attributes: this.#attributes({ mode, uid: uidOwner, gid: gidOwner, mtimeNs }),
+      linked:
+        this.#messages === undefined || this.#prepared.links.has(place.filesystem, message)
+          ? message
+          : undefined,
+    };
+  }
+
+  /** Whatever stands in its place, whatever is damaged. */
+  async #restoreOne(job: MessageJob): Promise<void> {
+    const { uid, id, place, attributes, linked } = job;
+    const serverPath = pathOf(place.directory.path, uid);
+    const path = pathOf(place.path, uid);
+    if (linked !== undefined && this.#link(linked, place, serverPath, path)) return;
     let bytes = 0;
     const content = async function* (this: void, from: RestoreSource): AsyncGenerator<Uint8Array> {
       bytes = 0;
@@ -287,14 +316,45 @@ class RestoreRun {
     const written = await this.#guarded(serverPath, () =>
       writeFile(path, () => content(this.#context.source), attributes, this.#existing),
     );
-    if (written === undefined) return;
-    this.#findings.addOutcome(serverPath, written);
-    if (hasSetId(message.mode)) this.#findings.addSetIdDropped(serverPath);
+    if (written === undefined) this.#context.progress.add({ items: 1 }, this.#context.clock.monotonicMs());
+    else this.#noteRestored(job, written, bytes);
+  }
+
+  /** @returns false: it is no link, or cannot be one here. */
+  #link(
+    message: MessageEntry,
+    { filesystem }: MessagePlace,
+    serverPath: ByteString,
+    path: ByteString,
+  ): boolean {
+    const source = this.#prepared.links.find(filesystem, message);
+    if (source === undefined) return false;
+    const outcome = writeLink(source, path, this.#existing);
+    if (outcome === false) {
+      this.#findings.add(
+        "not-linked",
+        "note",
+        serverPath,
+        "could not be made a hard link of its other copy: it is a file of its own",
+      );
+      return false;
+    }
+    this.#findings.addOutcome(serverPath, outcome);
+    this.#done.messages++;
+    this.#context.progress.add({ items: 1 }, this.#context.clock.monotonicMs());
+    return true;
+  }
+
+  #noteRestored({ uid, place, attributes, linked }: MessageJob, outcome: WriteOutcome, bytes: number): void {
+    const serverPath = pathOf(place.directory.path, uid);
+    this.#findings.addOutcome(serverPath, outcome);
+    if (hasSetId(attributes.mode)) this.#findings.addSetIdDropped(serverPath);
     this.#done.messages++;
     this.#done.bytes += bytes;
-    this.#context.progress.add({ bytes }, this.#context.clock.monotonicMs());
+    this.#context.progress.add({ items: 1, bytes }, this.#context.clock.monotonicMs());
     // What was left as it was may be something else.
-    if (written !== "kept") links.written(filesystem, message, place);
+    if (outcome !== "kept" && linked !== undefined)
+      this.#prepared.links.written(place.filesystem, linked, place.path);
   }
 
   async #writeContent(
@@ -388,6 +448,10 @@ class RestoreRun {
   #attributes(stat: Pick<FileStat, "mode" | "uid" | "gid" | "mtimeNs">): Attributes {
     return { mode: stat.mode, ...this.#owners.of(stat.uid, stat.gid), mtimeNs: stat.mtimeNs };
   }
+}
+
+function pathOf(directory: ByteString, uid: number): ByteString {
+  return joinPath(directory, `${uid}.` as ByteString);
 }
 
 function isSameFile(linked: LinkedFile, content: Content, { mode, mtimeNs }: FileStat): boolean {

@@ -206,7 +206,7 @@ function takePlace(part: ByteString, path: ByteString): boolean {
   return true;
 }
 
-function openNew(path: ByteString): number | undefined {
+export function openNew(path: ByteString): number | undefined {
   try {
     return openSync(
       toFsPath(path),
@@ -219,7 +219,7 @@ function openNew(path: ByteString): number | undefined {
   }
 }
 
-function writeAll(fd: number, path: ByteString, bytes: Uint8Array): void {
+export function writeAll(fd: number, path: ByteString, bytes: Uint8Array): void {
   try {
     for (let offset = 0; offset < bytes.length; )
       offset += writeSync(fd, bytes, offset, bytes.length - offset);
@@ -229,7 +229,7 @@ function writeAll(fd: number, path: ByteString, bytes: Uint8Array): void {
 }
 
 /** The mode after the owner: changing that takes away bits. @returns false: the owner could not be set. */
-function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Attributes): boolean {
+export function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Attributes): boolean {
   let owned = true;
   try {
     try {
@@ -246,7 +246,7 @@ function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Attributes
 }
 
 /** @returns false: the owner could not be set. */
-function finishByPath(path: ByteString, attributes: Attributes): boolean {
+export function finishByPath(path: ByteString, attributes: Attributes): boolean {
   let fd: number;
   try {
     fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

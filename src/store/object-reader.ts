@@ -6,6 +6,7 @@ import type { Backend } from "../backend/backend.ts";
 import { toHex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { BlockUsage } from "./block-usage.ts";
 import { Cache } from "./cache.ts";
 import type { Lookup } from "./lookup.ts";
 import type { PackSlot } from "./lookup-packs.ts";
@@ -45,8 +46,10 @@ export interface ObjectInfo {
   readonly storedBytes: number;
 }
 
-interface Copy {
+/** Where one copy of an object lies, by its pack's directory. */
+export interface ObjectCopy {
   readonly pack: OpenedPack;
+  /** The pack's id. */
   readonly hex: string;
   readonly ordinal: number;
 }
@@ -67,6 +70,8 @@ export class ObjectReader {
   readonly #packs: Cache<string, OpenedPack>;
   readonly #blocks: Cache<string, Buffer>;
   readonly #recent = new RecentPlaces();
+  /** Counts on as long as this lives; whoever opens blocks elsewhere for the same purpose adds them. */
+  readonly usage = new BlockUsage();
   #lastRefreshMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -120,6 +125,22 @@ export class ObjectReader {
       };
     });
     return info;
+  }
+
+  /**
+   * A copy of it, the nearest; undefined when none can be told of, also because of damage: `stream` and `get` say what.
+   * Reads no block.
+   */
+  async locate(kind: ObjectKind, id: ObjectId): Promise<ObjectCopy | undefined> {
+    await this.#lookup.ready();
+    for await (const copy of this.#copies(kind, id, () => {})) return copy;
+    return undefined;
+  }
+
+  /** As `locate`, if it is where the one asked for before lets us guess: no waiting. */
+  locateNear(kind: ObjectKind, id: ObjectId): ObjectCopy | undefined {
+    const near = this.#recent.guess(id, (hex) => this.#packs.peek(hex));
+    return near?.pack.directory.kindAt(near.ordinal) === kind ? near : undefined;
   }
 
   /**
@@ -181,7 +202,7 @@ export class ObjectReader {
   /** Reads on until all is verified or too much is held; in the latter case `rest` gives what is left, verified at its end. */
   async #begin(
     id: ObjectId,
-    copy: Copy,
+    copy: ObjectCopy,
   ): Promise<{ held: Uint8Array[]; rest: AsyncIterator<Uint8Array> | undefined }> {
     const stretches = this.#verified(id, copy)[Symbol.asyncIterator]();
     const held: Uint8Array[] = [];
@@ -196,7 +217,7 @@ export class ObjectReader {
   }
 
   /** One stretch behind the assembly, so that the last one comes only if the hash is right. */
-  async *#verified(id: ObjectId, copy: Copy): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#verified(id: ObjectId, copy: ObjectCopy): AsyncGenerator<Uint8Array, void, undefined> {
     const { head, tail, references } = await this.#readStored(copy);
     const load = async (position: number): Promise<Uint8Array> => {
       const reference = references[position];
@@ -228,9 +249,14 @@ export class ObjectReader {
     return plain;
   }
 
-  async #readStored({ pack, hex, ordinal }: Copy): Promise<Stored> {
+  async #readStored({ pack, hex, ordinal }: ObjectCopy): Promise<Stored> {
     const { block, headOffset, headLength, tailOffset, tailLength } = pack.directory.place(ordinal);
-    const raw = await this.#blocks.get(`${hex}:${block}`, () => readBlock(this.#backend, pack, block));
+    const raw = await this.#blocks.get(`${hex}:${block}`, async () => {
+      const opened = await readBlock(this.#backend, pack, block);
+      this.usage.addOpened(opened.length);
+      return opened;
+    });
+    this.usage.addNeeded(hex, pack.directory.objectCount, ordinal, headLength + tailLength);
     return {
       head: raw.subarray(headOffset, headOffset + headLength),
       tail: raw.subarray(tailOffset, tailOffset + tailLength),
@@ -245,7 +271,7 @@ export class ObjectReader {
   async #withCopies<T>(
     kind: ObjectKind,
     id: ObjectId,
-    use: (copy: Copy) => Promise<T>,
+    use: (copy: ObjectCopy) => Promise<T>,
   ): Promise<T | undefined> {
     let failure: CyrvaultError | undefined;
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -281,10 +307,10 @@ export class ObjectReader {
     kind: ObjectKind,
     id: ObjectId,
     onFailure: (error: CyrvaultError) => void,
-  ): AsyncGenerator<Copy> {
+  ): AsyncGenerator<ObjectCopy> {
     const tried = new Set<string>();
-    const near = this.#recent.guess(id, (hex) => this.#packs.peek(hex));
-    if (near !== undefined && near.pack.directory.kindAt(near.ordinal) === kind) {
+    const near = this.locateNear(kind, id);
+    if (near !== undefined) {
       tried.add(`${near.hex}:${near.ordinal}`);
       yield near;
     }

@@ -187,6 +187,19 @@ export class PackDirectory {
     return result;
   }
 
+  /** As `referencesAt`; one to an object of this pack is its ordinal. */
+  referencePlacesAt(ordinal: number): (number | ObjectId)[] {
+    this.#checkOrdinal(ordinal);
+    const { firstReferences, references, externalIds } = this.#columns;
+    const result: (number | ObjectId)[] = [];
+    const end = firstReferences[ordinal + 1] as number;
+    for (let at = firstReferences[ordinal] as number; at < end; at++) {
+      const target = references[at] as number;
+      result.push(target < this.objectCount ? target : idIn(externalIds, target - this.objectCount));
+    }
+    return result;
+  }
+
   blockAt(block: number): BlockPlace {
     this.#checkBlock(block);
     const { blockOffsets, storedBytes, rawBytes, codecs } = this.#columns;

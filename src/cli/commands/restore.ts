@@ -21,6 +21,7 @@ import { collect, example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import { workerThreads } from "../threads.ts";
 
 interface Options {
   readonly server?: string;
@@ -75,9 +76,11 @@ export const registerRestore: Register = (program, act) => {
         if (json) await output.object({ ...prepared.plan, findings: [], seconds: 0, dryRun: true });
         return undefined;
       }
-      const source = repository.objects;
+      const { objects, backend, seal } = repository;
+      const workers = { objects, backend, seal, threads: workerThreads() };
+      const runbook = runbookFor(options, root);
       const result = await session.withProgress(() =>
-        runRestore(prepared, { source, clock, progress, signal, runbook: runbookFor(options, root) }),
+        runRestore(prepared, { source: objects, clock, progress, signal, workers, runbook }),
       );
       if (json) await output.object(restoreObject(result));
       else await printResult(output, result);
@@ -138,7 +141,8 @@ function findingObject({ code, severity, path, message }: RestoreFinding): objec
 }
 
 function restoreObject(result: RestoreResult): object {
-  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook } = result;
+  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook, blocks } =
+    result;
   return {
     backup,
     mailboxes,
@@ -148,6 +152,8 @@ function restoreObject(result: RestoreResult): object {
     findings: findings.map(findingObject),
     findingsTotal,
     seconds,
+    blockBytesOpened: blocks?.opened ?? 0,
+    blockBytesNeeded: blocks?.needed ?? 0,
     runbook: runbook?.path ?? null,
   };
 }
@@ -176,12 +182,17 @@ function planText(plan: RestorePlan): string {
 }
 
 async function printResult(output: Output, result: RestoreResult): Promise<void> {
-  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook } = result;
+  const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook, blocks } =
+    result;
   for (const { severity, code, path, message } of findings.slice(0, FINDINGS_SHOWN))
     output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
   if (findingsTotal > FINDINGS_SHOWN) output.note(`  and ${findingsTotal - FINDINGS_SHOWN} more`);
   await output.text(
     `Restored ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in ${humanDuration(seconds * 1000)}; every byte compared with what was stored.`,
   );
+  if (blocks !== undefined && blocks.needed > 0)
+    await output.text(
+      `  ${humanBytes(blocks.opened)} of blocks opened for ${humanBytes(blocks.needed)} of objects (${(blocks.opened / blocks.needed).toFixed(2)})`,
+    );
   if (runbook !== undefined) await output.text(`\n${runbook.text}\nThis is also in ${runbook.path}`);
 }
