@@ -36,7 +36,7 @@ export class StudyMail {
         userCount,
         textScale: 1,
         documentChance: DOCUMENT_CHANCE,
-        pictures: true,
+        repeats: true,
       },
       { letter: 10_000_000, document: 1 },
     );
