@@ -12,21 +12,26 @@ import { charts } from "./report/charts.ts";
 import { buildId, machineFacts, versionOf } from "./report/machine.ts";
 import { resultPage } from "./report/markdown.ts";
 import { type BenchResult, type CaseResult, RESULT_VERSION, type Round } from "./report/result.ts";
+import { togetherOf } from "./report/together.ts";
 import { borg } from "./tools/borg.ts";
 import { bup } from "./tools/bup.ts";
 import { Cyrvault } from "./tools/cyrvault.ts";
 import { restic } from "./tools/restic.ts";
 import type { Tool } from "./tools/tool.ts";
+import { generatedTree } from "./trees/tree.ts";
 
 const HELP = `usage: npx tsx bench/run.ts quick|full [options]
+       npx tsx bench/run.ts --report FILE.json...
        npx tsx bench/run.ts --spool IMAPD_CONF [--root DIR] [options]
   --case A,B,C,D   only these cases
   --tools LIST     of cyrvault, restic, borg, bup; default: what is installed
   --work DIR       trees and repositories; trees stay there; default: cyrvault-bench in the system's temporary directory
   --resume         cases that were measured with the same build, in the same round and --work, are not measured again
   --plan           only print what would be done
+  --trees          only make the trees, those that are not there yet
+  --report         puts results of the same machine together: one page, and the charts; the later case counts
   --results DIR    default bench/results
-  --charts DIR     default docs/charts after a full round, else beside the results
+  --charts DIR     default docs/charts after a full round with all cases, else beside the results
   --cyrvault FILE  the built command line; default bin/cyrvault.js
   --spool CONF     a real server is backed up instead of generated ones; it is only read
   --root DIR       where that server's snapshot is mounted
@@ -40,6 +45,8 @@ const { values, positionals } = parseArgs({
     work: { type: "string", default: join(tmpdir(), "cyrvault-bench") },
     resume: { type: "boolean", default: false },
     plan: { type: "boolean", default: false },
+    trees: { type: "boolean", default: false },
+    report: { type: "boolean", default: false },
     results: { type: "string", default: "bench/results" },
     charts: { type: "string" },
     cyrvault: { type: "string", default: "bin/cyrvault.js" },
@@ -51,6 +58,11 @@ const { values, positionals } = parseArgs({
 
 async function main(): Promise<void> {
   process.chdir(join(import.meta.dirname, ".."));
+  if (values.report) {
+    const results = positionals.map((path) => JSON.parse(readFileSync(path, "utf8")) as BenchResult);
+    process.stderr.write(`Results: ${writeResult(togetherOf(results))}\n`);
+    return;
+  }
   const round = values.spool === undefined ? positionals[0] : "spool";
   if (values.help || !(round === "quick" || round === "full" || round === "spool")) {
     process.stdout.write(HELP);
@@ -74,6 +86,10 @@ async function main(): Promise<void> {
     `In ${work}, ${Number.isNaN(minutes) ? "time unknown" : `about ${minutes.toFixed(0)} minutes on 2 cores`}.`,
   );
   if (values.plan) return;
+  if (values.trees) {
+    await makeTrees(definitions, join(work, "trees"), cyrvault, say);
+    return;
+  }
 
   const spool = values.spool === undefined ? undefined : { imapdConf: values.spool, root: values.root };
   const passwordFile = join(work, "password");
@@ -92,10 +108,7 @@ async function main(): Promise<void> {
     command: ["npx tsx bench/run.ts", ...process.argv.slice(2)].join(" "),
     machine,
     tools: versions,
-    notes: [
-      ...notes,
-      "bytes opened of bytes needed at a restore: not measured, cyrvault does not print them",
-    ],
+    notes,
     cases,
   };
   say(`Results: ${writeResult(result)}`);
@@ -135,6 +148,23 @@ async function findTools(cyrvault: Cyrvault): Promise<{
   return { tools, versions, notes };
 }
 
+async function makeTrees(
+  definitions: readonly CaseDefinition[],
+  directory: string,
+  cyrvault: Cyrvault,
+  say: (line: string) => void,
+): Promise<void> {
+  for (const { id, tree, smallTree } of definitions) {
+    for (const parameters of [tree, smallTree]) {
+      if (parameters === undefined) continue;
+      const { facts } = await generatedTree(parameters, directory, cyrvault);
+      say(
+        `${id}: ${facts.messages} messages in ${facts.mailboxes} mailboxes, ${Math.round(facts.bytes / 1e6)} MB`,
+      );
+    }
+  }
+}
+
 /** @param directory - of what was measured with this build. */
 async function measuredOrKept(
   definition: CaseDefinition,
@@ -160,7 +190,7 @@ function writeResult(result: BenchResult): string {
   writeFileSync(`${stem}.json`, `${JSON.stringify(result, undefined, 1)}\n`);
   const drawn = charts(result).map(({ name, svg }) => {
     const path =
-      values.charts === undefined && round !== "full"
+      values.charts === undefined && !(round === "full" && cases.length === caseDefinitions(round).length)
         ? `${stem}-${name}.svg`
         : join(values.charts ?? "docs/charts", `${name}.svg`);
     mkdirSync(join(path, ".."), { recursive: true });

@@ -2,6 +2,16 @@
 import type { CaseId, Round } from "../report/result.ts";
 import type { ToolName } from "../tools/tool.ts";
 
+export interface Rounds {
+  readonly first: number;
+  readonly unchanged: number;
+  readonly cold: number;
+  readonly restore: number;
+  readonly inspect: number;
+  /** Days that are backed up, the first backup not among them. */
+  readonly days: number;
+}
+
 export interface CaseDefinition {
   readonly id: CaseId;
   readonly title: string;
@@ -10,20 +20,12 @@ export interface CaseDefinition {
   /** The same mailboxes with fewer messages: does an unchanged server cost what it has or what it changed? */
   readonly smallTree?: readonly string[];
   readonly tools: readonly ToolName[];
-  /** Rounds of each step; 0: it is left out. */
-  readonly rounds: {
-    readonly first: number;
-    readonly unchanged: number;
-    readonly cold: number;
-    readonly restore: number;
-    readonly inspect: number;
-  };
+  /** Rounds of each step by cyrvault; 0: it is left out. */
+  readonly rounds: Rounds;
+  /** Of the others, where that is not as often: what is slow and has no target is done once or not at all. */
+  readonly peers: Readonly<Partial<Record<ToolName, Partial<Rounds>>>>;
   readonly messages: number;
   readonly floor: boolean;
-  /** The number of the last one; the first backup is day 1. */
-  readonly lastDay: number;
-  /** How many of the days the other tools back up too. */
-  readonly comparedDays: number;
   /** Once more with little memory. */
   readonly limited: boolean;
   /** On 2 cores, trees and all. */
@@ -31,6 +33,8 @@ export interface CaseDefinition {
 }
 
 const ALL_TOOLS: readonly ToolName[] = ["cyrvault", "restic", "borg", "bup"];
+
+const ONCE: Partial<Rounds> = { first: 1, unchanged: 1, restore: 1, days: 0 };
 
 const TREE_C = ["--users", "1000", "--folders", "10"];
 const CONTENT_C = ["--attachment-share", "0.2", "--document-scale", "0.05", "--text-scale", "0.5"];
@@ -41,13 +45,12 @@ const FULL: readonly CaseDefinition[] = [
     title: "a server with attachments, half of its content repeated",
     tree: ["--users", "200", "--folders", "12", "--messages", "46000"],
     tools: ALL_TOOLS,
-    rounds: { first: 3, unchanged: 5, cold: 0, restore: 3, inspect: 3 },
+    rounds: { first: 3, unchanged: 3, cold: 0, restore: 3, inspect: 2, days: 99 },
+    peers: { restic: { days: 3 }, borg: ONCE, bup: ONCE },
     messages: 5,
     floor: true,
-    lastDay: 100,
-    comparedDays: 3,
     limited: true,
-    expectedMinutes: 50,
+    expectedMinutes: 26,
   },
   {
     id: "B",
@@ -57,27 +60,25 @@ const FULL: readonly CaseDefinition[] = [
       ...["--attachment-share", "0", "--repetition", "0"],
     ],
     tools: ALL_TOOLS,
-    rounds: { first: 3, unchanged: 5, cold: 0, restore: 3, inspect: 3 },
-    messages: 5,
+    rounds: { first: 3, unchanged: 3, cold: 0, restore: 1, inspect: 1, days: 0 },
+    peers: { restic: { unchanged: 1 }, borg: ONCE, bup: ONCE },
+    messages: 3,
     floor: true,
-    lastDay: 1,
-    comparedDays: 0,
     limited: true,
-    expectedMinutes: 15,
+    expectedMinutes: 7,
   },
   {
     id: "C",
     title: "a million messages in 10,000 mailboxes",
     tree: [...TREE_C, "--messages", "1000000", ...CONTENT_C],
     smallTree: [...TREE_C, "--messages", "100000", ...CONTENT_C],
-    tools: ["cyrvault", "restic", "borg"],
-    rounds: { first: 1, unchanged: 3, cold: 0, restore: 1, inspect: 3 },
-    messages: 9,
+    tools: ["cyrvault", "restic"],
+    rounds: { first: 1, unchanged: 3, cold: 0, restore: 0, inspect: 2, days: 99 },
+    peers: { restic: { unchanged: 1, days: 2 } },
+    messages: 7,
     floor: false,
-    lastDay: 100,
-    comparedDays: 3,
     limited: true,
-    expectedMinutes: 120,
+    expectedMinutes: 38,
   },
   {
     id: "D",
@@ -87,13 +88,12 @@ const FULL: readonly CaseDefinition[] = [
       ...["--attachment-share", "0", "--text-scale", "0.2"],
     ],
     tools: ["cyrvault", "restic"],
-    rounds: { first: 1, unchanged: 3, cold: 2, restore: 0, inspect: 1 },
+    rounds: { first: 1, unchanged: 3, cold: 2, restore: 0, inspect: 1, days: 0 },
+    peers: { restic: { unchanged: 1, cold: 0 } },
     messages: 0,
     floor: false,
-    lastDay: 1,
-    comparedDays: 0,
     limited: true,
-    expectedMinutes: 75,
+    expectedMinutes: 14,
   },
 ];
 
@@ -101,10 +101,9 @@ const FULL: readonly CaseDefinition[] = [
 const QUICK: Readonly<Partial<Record<CaseId, Partial<CaseDefinition>>>> = {
   A: {
     tree: ["--users", "20", "--folders", "6", "--messages", "800"],
-    rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1 },
+    rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1, days: 2 },
+    peers: { restic: { days: 1 }, borg: ONCE, bup: ONCE },
     messages: 1,
-    lastDay: 3,
-    comparedDays: 1,
     expectedMinutes: 0.7,
   },
   B: {
@@ -112,26 +111,27 @@ const QUICK: Readonly<Partial<Record<CaseId, Partial<CaseDefinition>>>> = {
       ...["--users", "4", "--folders", "5", "--messages", "2000"],
       ...["--attachment-share", "0", "--repetition", "0"],
     ],
-    rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1 },
+    tools: ["cyrvault", "restic"],
+    rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1, days: 0 },
+    peers: {},
     messages: 0,
     expectedMinutes: 0.4,
   },
   C: {
     tree: ["--users", "30", "--folders", "10", "--messages", "5000", ...CONTENT_C],
     smallTree: ["--users", "30", "--folders", "10", "--messages", "500", ...CONTENT_C],
-    rounds: { first: 1, unchanged: 3, cold: 0, restore: 0, inspect: 1 },
-    messages: 3,
-    lastDay: 3,
-    comparedDays: 1,
-    expectedMinutes: 1,
+    rounds: { first: 1, unchanged: 3, cold: 0, restore: 0, inspect: 1, days: 2 },
+    peers: { restic: { unchanged: 1, days: 1 } },
+    messages: 2,
+    expectedMinutes: 0.8,
   },
   D: {
     tree: [
       ...["--users", "40", "--folders", "25", "--messages", "1000"],
       ...["--attachment-share", "0", "--text-scale", "0.2"],
     ],
-    rounds: { first: 1, unchanged: 1, cold: 0, restore: 0, inspect: 1 },
-    expectedMinutes: 0.5,
+    rounds: { first: 1, unchanged: 1, cold: 0, restore: 0, inspect: 1, days: 0 },
+    expectedMinutes: 0.4,
   },
 };
 
@@ -140,11 +140,10 @@ const SPOOL: CaseDefinition = {
   title: "a real spool",
   tree: undefined,
   tools: ALL_TOOLS,
-  rounds: { first: 1, unchanged: 3, cold: 0, restore: 1, inspect: 1 },
+  rounds: { first: 1, unchanged: 3, cold: 0, restore: 1, inspect: 1, days: 0 },
+  peers: { borg: ONCE, bup: ONCE },
   messages: 5,
   floor: true,
-  lastDay: 1,
-  comparedDays: 0,
   limited: true,
   expectedMinutes: Number.NaN,
 };
@@ -154,27 +153,41 @@ export function caseDefinitions(round: Round): readonly CaseDefinition[] {
   return round === "full" ? FULL : FULL.map((full) => ({ ...full, ...QUICK[full.id] }));
 }
 
+export function roundsOf({ rounds, peers }: CaseDefinition, step: keyof Rounds, tool: ToolName): number {
+  return peers[tool]?.[step] ?? rounds[step];
+}
+
 /** One line each of what will be done. */
 export function planLines(definition: CaseDefinition, tools: readonly ToolName[]): string[] {
-  const { id, title, rounds, floor, lastDay, comparedDays, messages, expectedMinutes, limited, smallTree } =
-    definition;
-  const all = tools.join(", ");
-  const step = (name: string, times: number, who: string) =>
-    times === 0 ? [] : [`  ${name}: ${who}; ${times === 1 ? "1 round" : `${times} rounds`}`];
+  const { id, title, floor, rounds, messages, expectedMinutes, limited, smallTree } = definition;
+  const line = (name: string, parts: readonly string[]) =>
+    parts.length === 0 ? [] : [`  ${name}: ${parts.join(", ")}`];
+  const times = (name: string, step: keyof Rounds) =>
+    line(
+      name,
+      tools.flatMap((tool) => {
+        const count = roundsOf(definition, step, tool);
+        return count === 0 ? [] : [timesText(tool, count)];
+      }),
+    );
+  const own = (name: string, count: number) => line(name, count === 0 ? [] : [timesText("cyrvault", count)]);
   const time = Number.isNaN(expectedMinutes) ? "time unknown" : `about ${expectedMinutes} min`;
   return [
     `${id}: ${title} (${time})`,
-    ...step("first backup", rounds.first, all),
+    ...times("first backup", "first"),
     ...(floor ? ["  the floor: zstd -19 --long=27"] : []),
-    ...step("nothing changed, warm", rounds.unchanged, all),
-    ...step("nothing changed, cold", rounds.cold, all),
-    ...(smallTree === undefined ? [] : step("nothing changed, fewer messages", rounds.unchanged, "cyrvault")),
-    ...step("restore", rounds.restore, all),
-    ...step("one message", messages, "cyrvault"),
-    ...step("check, rebuild-index", rounds.inspect, "cyrvault"),
+    ...times("nothing changed, warm", "unchanged"),
+    ...times("nothing changed, cold", "cold"),
+    ...(smallTree === undefined ? [] : own("nothing changed, fewer messages", rounds.unchanged)),
+    ...times("restore", "restore"),
+    ...own("one message", messages),
+    ...own("check, rebuild-index", rounds.inspect),
     ...(limited ? ["  once more with 256 MB: cyrvault, where cgroup version 2 allows it"] : []),
-    ...(lastDay < 2
-      ? []
-      : [`  days 2 to ${lastDay}: cyrvault; the others the first ${comparedDays} of them`]),
+    ...times("days, from day 2", "days"),
+    ...(rounds.days > 0 && rounds.restore > 0 ? ["  restore after the days: cyrvault once"] : []),
   ];
+}
+
+function timesText(tool: ToolName, count: number): string {
+  return `${tool} ${count === 1 ? "once" : `${count} times`}`;
 }

@@ -4,12 +4,12 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { contentsOf, dropCaches, flush, warmUp } from "../measure/disk.ts";
 import { inTurn } from "../measure/statistics.ts";
-import type { CaseResult, StepName, TreeFacts } from "../report/result.ts";
+import type { CaseResult, StepFacts, StepName, TreeFacts } from "../report/result.ts";
 import type { Cyrvault } from "../tools/cyrvault.ts";
 import type { Place, Sources, Tool } from "../tools/tool.ts";
 import { floorOf } from "../trees/floor.ts";
 import { generatedTree, realTree, type Tree } from "../trees/tree.ts";
-import type { CaseDefinition } from "./case.ts";
+import { type CaseDefinition, type Rounds, roundsOf } from "./case.ts";
 import { runLimited } from "./limited.ts";
 import { chooseMessages } from "./messages.ts";
 import { prepare, Recorder } from "./recorder.ts";
@@ -53,8 +53,8 @@ class CaseRun {
   }
 
   async run(): Promise<CaseResult> {
-    const { id, title, rounds, floor, limited, lastDay, smallTree } = this.#definition;
-    const { say, cyrvault } = this.#setup;
+    const { id, title, rounds, floor, limited, smallTree } = this.#definition;
+    const { say } = this.#setup;
     const started = performance.now();
     const time = new Date().toISOString();
     rmSync(this.#scratch, { recursive: true, force: true });
@@ -68,14 +68,16 @@ class CaseRun {
     await this.#firstBackups(tree);
     const floorFacts = floor ? await floorOf(tree, this.#scratch) : undefined;
     await this.#unchanged(tree);
-    await this.#restores("restore", tree, this.#tools, rounds.restore);
+    for (let round = 0; round < rounds.restore; round++)
+      for (const tool of this.#inTurn("restore", round)) await this.#restore("restore", tree, tool, round);
     await this.#messages();
     await this.#inspect();
     const smallFacts = smallTree === undefined ? undefined : await this.#smallTree(smallTree);
     const withLimit = limited ? { limited: await this.#limited(tree) } : {};
-    if (lastDay > 1) await this.#days(tree);
-    if (lastDay > 1 && rounds.restore > 0)
-      await this.#restores("restore after the days", tree, [cyrvault], 1);
+    if (rounds.days > 0) {
+      await this.#days(tree);
+      if (rounds.restore > 0) await this.#restore("restore after the days", tree, this.#setup.cyrvault, 0);
+    }
     return {
       id,
       title,
@@ -99,6 +101,12 @@ class CaseRun {
     if (parameters !== undefined) return await generatedTree(parameters, join(work, "trees"), cyrvault);
     if (spool === undefined) throw new RangeError("no spool is given");
     return await realTree(spool, this.#scratch, cyrvault);
+  }
+
+  /** Who has this round. @param round - from 0. */
+  #inTurn(step: keyof Rounds, round: number): readonly Tool[] {
+    const taking = this.#tools.filter(({ name }) => roundsOf(this.#definition, step, name) > round);
+    return inTurn(taking, round);
   }
 
   #newPlace(tool: Tool, name: string): Place {
@@ -133,7 +141,7 @@ class CaseRun {
   /** Each round has new repositories; those of the last one stay for what follows. */
   async #firstBackups(tree: Tree): Promise<void> {
     for (let round = 0; round < this.#definition.rounds.first; round++) {
-      for (const tool of inTurn(this.#tools, round)) {
+      for (const tool of this.#inTurn("first", round)) {
         const before = this.#places.get(tool);
         if (before !== undefined) this.#removePlace(before);
         const place = this.#newPlace(tool, `round-${round}`);
@@ -152,14 +160,17 @@ class CaseRun {
   async #unchanged(tree: Tree): Promise<void> {
     const { unchanged, cold } = this.#definition.rounds;
     for (const tool of unchanged + cold > 0 ? this.#tools : []) {
+      // What is measured only once is not worth doing twice: it is slow.
+      const isOnce = roundsOf(this.#definition, "unchanged", tool.name) === 1 && unchanged > 1;
+      if (isOnce) continue;
       const place = this.#placeOf(tool);
       await prepare(tool, tool.backup(place, tree.sources, this.#nextNumber(place)));
     }
     for (let round = 0; round < unchanged; round++)
-      for (const tool of inTurn(this.#tools, round))
+      for (const tool of this.#inTurn("unchanged", round))
         await this.#backup("nothing changed", tool, this.#placeOf(tool), tree);
     for (let round = 0; round < cold; round++) {
-      for (const tool of inTurn(this.#tools, round)) {
+      for (const tool of this.#inTurn("cold", round)) {
         if (!dropCaches()) {
           this.#notes.push("nothing changed, cold: the page cache cannot be dropped here");
           return;
@@ -169,19 +180,20 @@ class CaseRun {
     }
   }
 
-  async #restores(step: StepName, tree: Tree, tools: readonly Tool[], rounds: number): Promise<void> {
+  /** @param round - from 0: in the first one it is compared with the source. */
+  async #restore(step: StepName, tree: Tree, tool: Tool, round: number): Promise<void> {
     const target = join(this.#scratch, "restored");
-    for (let round = 0; round < rounds; round++) {
-      for (const tool of inTurn(tools, round)) {
-        const place = this.#placeOf(tool);
-        mkdirSync(target);
-        flush();
-        await this.#recorder.record(step, tool, tool.restore(place, target, this.#backups.get(place) ?? 1));
-        if (round === 0)
-          this.#recorder.addFacts(step, tool, { differences: this.#differences(tool, tree, target) });
-        rmSync(target, { recursive: true });
-      }
+    const place = this.#placeOf(tool);
+    mkdirSync(target);
+    flush();
+    const operation = tool.restore(place, target, this.#backups.get(place) ?? 1);
+    const { stdout, sample } = await this.#recorder.record(step, tool, operation);
+    if (round === 0) {
+      this.#recorder.addFacts(step, tool, { differences: this.#differences(tool, tree, target) });
+      if (tool === this.#setup.cyrvault && sample.failure === undefined)
+        this.#recorder.addFacts(step, tool, openedBytes(stdout));
     }
+    rmSync(target, { recursive: true });
   }
 
   /** Of the mail; a staging directory is no mail. */
@@ -257,15 +269,15 @@ class CaseRun {
   }
 
   async #days(tree: Tree): Promise<void> {
-    const { lastDay, comparedDays } = this.#definition;
+    const lastDay = 1 + this.#definition.rounds.days;
     const { cyrvault, say } = this.#setup;
     if (tree.nextDay === undefined) return;
     for (let day = 2; day <= lastDay; day++) {
       const command = await tree.nextDay();
       if (day === 2) this.#notes.push(`a day: \`${command}\``);
       say(`  day ${day}`);
-      const tools = day <= 1 + comparedDays ? this.#tools : [cyrvault];
-      for (const tool of inTurn(tools, day)) await this.#backup("day", tool, this.#placeOf(tool), tree);
+      for (const tool of this.#inTurn("days", day - 2))
+        await this.#backup("day", tool, this.#placeOf(tool), tree);
     }
     const { bytes, allocatedBytes } = contentsOf([this.#placeOf(cyrvault).repository]);
     this.#recorder.addFacts("day", cyrvault, {
@@ -273,4 +285,11 @@ class CaseRun {
       repositoryAllocatedBytes: allocatedBytes,
     });
   }
+}
+
+/** What `restore --json` says of the blocks it opened. */
+function openedBytes(stdout: string): StepFacts {
+  const { blockBytesOpened, blockBytesNeeded } = JSON.parse(stdout) as Readonly<Record<string, unknown>>;
+  if (typeof blockBytesOpened !== "number" || typeof blockBytesNeeded !== "number") return {};
+  return { blockBytesOpened, blockBytesNeeded };
 }

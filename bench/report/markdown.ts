@@ -94,13 +94,16 @@ function stepCells({ step, tool, samples, facts }: StepResult): string[] {
   const good = samples.filter(({ failure }) => failure === undefined);
   const failure = samples.find((sample) => sample.failure !== undefined)?.failure;
   const peak = (values: readonly number[]) => (values.length === 0 ? "–" : bytesText(Math.max(...values)));
-  const { repositoryBytes, objects, differences } = facts;
+  const { repositoryBytes, objects, differences, blockBytesOpened, blockBytesNeeded } = facts;
   const more = [
     ...(repositoryBytes === undefined ? [] : [`repository ${bytesText(repositoryBytes)}`]),
     ...(objects === undefined ? [] : [`${countText(objects)} objects`]),
     ...(differences === undefined
       ? []
       : [differences === 0 ? "equals the source" : `${differences} differences`]),
+    ...(blockBytesOpened === undefined || blockBytesNeeded === undefined
+      ? []
+      : [`blocks of ${bytesText(blockBytesOpened)} opened for ${bytesText(blockBytesNeeded)}`]),
     ...(good.some(({ exitCode }) => exitCode !== 0) ? ["with warnings"] : []),
     ...(failure === undefined ? [] : [`failed: ${oneLine(failure)}`]),
   ];

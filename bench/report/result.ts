@@ -100,6 +100,10 @@ export interface StepFacts {
   readonly objects?: number;
   /** Restored files that differ from the source, in the first round. */
   readonly differences?: number;
+  /** Before compression, in the first round. */
+  readonly blockBytesOpened?: number;
+  /** Of them, what the restore wanted, each object once. */
+  readonly blockBytesNeeded?: number;
 }
 
 export interface Sample {

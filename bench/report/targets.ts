@@ -36,9 +36,10 @@ export function targetRows({ cases }: BenchResult): TargetRow[] {
       ...(isA ? [floorRow(result)] : []),
       ...(id === "B" ? [sizeRow(result, "restic", 1 / 2, "1/2")] : []),
       ...(isA || id === "B" ? [timeRow(result, "first backup", 0.5)] : []),
-      ...(isA ? [timeRow(result, "restore", 0.8)] : []),
+      ...(isA ? [timeRow(result, "restore", 0.8), openedRow(result, "restore", 1.5)] : []),
       ...(id === "C" ? unchangedRows(result) : []),
       ...(id === "A" || id === "C" ? dayRows(result) : []),
+      ...(id === "A" ? [openedRow(result, "restore after the days", 4)] : []),
       ...(id === "C" ? [messageRow(result), rebuildRow(result), checkRow(result)] : []),
       ...(id === "D" ? publishedRows(result) : []),
       memoryRow(result),
@@ -77,6 +78,12 @@ function timeRow(result: CaseResult, step: StepName, limit: number): TargetRow {
   const what = step === "restore" ? "full restore, of restic's time" : `${step}, of restic's time`;
   const [own, theirs] = [medianSeconds(result, step, "cyrvault"), medianSeconds(result, step, "restic")];
   return atMost(result, what, limit, String(limit), own, theirs, secondsText);
+}
+
+function openedRow(result: CaseResult, step: StepName, limit: number): TargetRow {
+  const { blockBytesOpened, blockBytesNeeded } = findStep(result, step, "cyrvault")?.facts ?? {};
+  const what = `${step === "restore" ? "full restore" : step}, bytes opened of bytes needed`;
+  return atMost(result, what, limit, String(limit), blockBytesOpened, blockBytesNeeded, bytesText);
 }
 
 function unchangedRows(result: CaseResult): TargetRow[] {

@@ -14,7 +14,7 @@ import type { Place, Sources } from "../tools/tool.ts";
 export const DAY_SHARE = 0.05;
 
 /** Longer than the time in which a change might be missed: cyrvault reads mailboxes again that are younger than 2 s. */
-const SETTLE_MS = 2500;
+const SETTLE_MS = 2100;
 
 const GENERATE = ["node", "--import", "tsx", "bench/generate.ts"];
 

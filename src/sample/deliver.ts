@@ -74,7 +74,7 @@ export class Deliverer {
         userCount: users,
         textScale,
         documentChance: documentChance(parameters),
-        pictures: hasPictures(parameters),
+        repeats: hasPictures(parameters),
       },
       next,
     );

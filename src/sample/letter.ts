@@ -44,8 +44,8 @@ export interface LetterRules {
   readonly textScale: number;
   /** Letters with at least one document. */
   readonly documentChance: number;
-  /** Whether letters bring pictures along that others have too. */
-  readonly pictures: boolean;
+  /** Whether documents are passed on, and letters bring pictures along that others have too. */
+  readonly repeats: boolean;
 }
 
 const PARENTS_MAX = 3;
@@ -88,7 +88,8 @@ export class LetterWriter {
     const random = this.#random;
     const kind = this.#kind(sentBy, parent);
     const related = kind === "reply" || kind === "forward" ? parent : undefined;
-    const documents = kind === "forward" && related !== undefined ? related.documents : this.#documents(kind);
+    const passedOn = this.#rules.repeats && related !== undefined ? related.documents : [];
+    const documents = kind === "forward" ? passedOn : this.#documents(kind);
     const fromUser = sentBy || (kind !== "newsletter" && random.chance(0.4));
     const others = () => random.below(this.#rules.userCount);
     const from = sentBy
@@ -108,7 +109,7 @@ export class LetterWriter {
       cc:
         kind === "newsletter" ? [] : Array.from({ length: [0, 0, 0, 1, 2, 4][random.below(6)] ?? 0 }, others),
       documents,
-      pictures: html && this.#rules.pictures ? this.#pictures(kind, from, fromUser, issue) : [],
+      pictures: html && this.#rules.repeats ? this.#pictures(kind, from, fromUser, issue) : [],
       parent: related === undefined ? undefined : withParents(related, PARENTS_MAX),
       html,
       textCharacters: Math.round(this.#textCharacters(kind) * this.#rules.textScale),

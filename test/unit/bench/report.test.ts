@@ -126,8 +126,11 @@ describe("caseDefinitions()", () => {
   test("a plan names the steps that will be done and no others", () => {
     const [first] = caseDefinitions("full");
     if (first === undefined) throw new Error("there are cases");
-    const plan = planLines({ ...first, floor: false, lastDay: 1 }, ["cyrvault", "restic"]).join("\n");
-    expect(plan).toContain("first backup: cyrvault, restic; 3 rounds");
+    const plan = planLines({ ...first, floor: false, rounds: { ...first.rounds, days: 0 } }, [
+      "cyrvault",
+      "borg",
+    ]).join("\n");
+    expect(plan).toContain("first backup: cyrvault 3 times, borg once");
     expect(plan).not.toMatch(/floor|days|cold/);
   });
 });

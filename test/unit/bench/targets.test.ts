@@ -39,11 +39,11 @@ describe("targetRows()", () => {
   test("says that nothing was measured where the other tool is not there or has failed", () => {
     const failed = { ...step("restore", "restic", []), samples: [sample(1, { failure: "ended with 1" })] };
     const result = caseResult("A", [step("restore", "cyrvault", [3]), failed]);
-    expect(row(result, "full restore")).toMatchObject({
+    expect(row(result, "full restore, of restic")).toMatchObject({
       met: undefined,
       measured: "3.00 s, and nothing to compare with",
     });
-    expect(row(caseResult("A", []), "full restore")).toMatchObject({
+    expect(row(caseResult("A", []), "full restore, of restic")).toMatchObject({
       met: undefined,
       measured: "not measured",
     });
@@ -105,6 +105,20 @@ describe("targetRows()", () => {
       caseResult("C", [step("rebuild-index", "cyrvault", [10], { objects })]);
     expect(row(result(1e6), "rebuild-index").met).toBe(true);
     expect(row(result(999_999), "rebuild-index").met).toBe(false);
+  });
+
+  test("a restore may open so many bytes for those it needs, more after many days", () => {
+    const facts = { blockBytesOpened: 3e9, blockBytesNeeded: 1e9 };
+    const result = caseResult("A", [
+      step("restore", "cyrvault", [10], facts),
+      step("restore after the days", "cyrvault", [10], facts),
+    ]);
+    expect(row(result, "full restore, bytes opened")).toMatchObject({
+      met: false,
+      measured: "3.00: 3,000 MB of 1,000 MB",
+    });
+    expect(row(result, "after the days, bytes opened").met).toBe(true);
+    expect(row(caseResult("A", []), "full restore, bytes opened").measured).toBe("not measured");
   });
 
   test("memory is that of cyrvault's most hungry round", () => {
