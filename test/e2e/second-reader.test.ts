@@ -32,7 +32,7 @@ describeWithPython("a reader written from the documents", () => {
 
   beforeEach(() => {
     workspace = makeWorkspace();
-    server = generateServer(join(workspace, "server"), { messages: 80, users: 3 });
+    server = generateServer(join(workspace, "server"), { messages: 150, users: 3, linkedShare: 0.4 });
     addOddPlaces(server);
   });
 
