@@ -33,6 +33,7 @@ export interface Processed {
   fileBytes: number;
   /** Of any cyrus.index. */
   maxIndexVersion: number;
+  /** Empty where the parent had no findings: nobody asks then. */
   readonly unchangedNames: Set<MailboxEntry["name"]>;
 }
 

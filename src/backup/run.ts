@@ -290,11 +290,12 @@ class BackupRun {
       maxIndexVersion: 0,
       unchangedNames: new Set(),
     };
+    const hadFindings = (parents.backup?.findings.entries ?? 0) > 0;
     for await (const { entry, state } of processor.process(tasks)) {
       await writer.add(entry);
       processed.total++;
       processed[state]++;
-      if (state === "unchanged") processed.unchangedNames.add(entry.name);
+      if (state === "unchanged" && hadFindings) processed.unchangedNames.add(entry.name);
       processed.messages += entry.messages;
       processed.messageBytes += entry.bytes;
       processed.maxIndexVersion = Math.max(processed.maxIndexVersion, entry.indexVersion);

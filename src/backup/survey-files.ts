@@ -42,7 +42,7 @@ export async function captureSurveyedFiles(
   let bytes = 0;
   let found: FileEntry | undefined;
   for await (const item of items) {
-    const entry = orSame(await toEntry(item, context), item.before);
+    const entry = sameAsBefore(item, context.isRacy) ?? (await toEntry(item, context));
     if (entry === item.before && entry.path === context.lookedFor) found = entry;
     context.owners.note(entry.stat.uid, entry.stat.gid);
     if (entry.leftOut !== undefined)
@@ -78,19 +78,23 @@ async function toEntry(
   };
 }
 
-/** The parent's entry where it says the same. */
-function orSame(entry: FileEntry, before: FileEntry | undefined): FileEntry {
+/** The parent's entry, where `toEntry` would make the same and look into nothing. */
+function sameAsBefore(item: SurveyItem, isRacy: (stat: FileStat) => boolean): FileEntry | undefined {
+  const { before, stat } = item;
   return before !== undefined &&
-    sameStat(before.stat, entry.stat) &&
-    before.stat.links === entry.stat.links &&
-    before.fileClass === entry.fileClass &&
-    before.racy === entry.racy &&
-    before.content === entry.content &&
-    before.target === entry.target &&
-    before.leftOut === entry.leftOut &&
-    before.mailboxDirectory === entry.mailboxDirectory
+    !before.racy &&
+    sameStat(before.stat, stat) &&
+    before.stat.links === stat.links &&
+    before.fileClass === item.fileClass &&
+    before.leftOut === item.leftOut &&
+    before.target === item.target &&
+    before.mailboxDirectory === item.mailboxDirectory &&
+    (item.type !== "file" || before.content !== undefined || before.leftOut !== undefined) &&
+    (item.type === "file" || before.content === undefined) &&
+    item.unlisted !== true &&
+    !isRacy(stat)
     ? before
-    : entry;
+    : undefined;
 }
 
 /** One line for each reason and directory, so that a million search files are not a million lines. */

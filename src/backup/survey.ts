@@ -119,7 +119,7 @@ export class Survey {
     }
     const path = joinPath(open.path, name);
     const before = await this.#input.parentFiles.take(pathKey(path));
-    return this.#visit(open.root, path, joinPath(open.realPath, name), open.device, before);
+    return this.#visit(open.root, path, realPathIn(open, path, name), open.device, before);
   }
 
   /** The directory was not listed: what the parent recorded in it is still there. */
@@ -135,7 +135,7 @@ export class Survey {
       parentFiles.step();
       if (parentOf(before.path) !== open.path) continue;
       const { path } = before;
-      return this.#visit(open.root, path, joinPath(open.realPath, baseName(path)), open.device, before);
+      return this.#visit(open.root, path, realPathIn(open, path, baseName(path)), open.device, before);
     }
   }
 
@@ -283,6 +283,11 @@ export class Survey {
       },
     );
   }
+}
+
+/** The same string where the server's own tree is read: there is one of each for every mailbox. */
+function realPathIn(open: OpenDirectory, path: ByteString, name: ByteString): ByteString {
+  return open.realPath === open.path ? path : joinPath(open.realPath, name);
 }
 
 /** In the roots of partitions: a directory with Cyrus's files, or with messages whose cyrus.header is lost or elsewhere. */

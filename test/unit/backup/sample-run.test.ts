@@ -2,9 +2,17 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { planBackup } from "../../../src/backup/plan.ts";
-import { fromText } from "../../../src/base/byte-string.ts";
+import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
+import { filePages } from "../../../src/manifest/file-page.ts";
+import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
+import type { PageTree } from "../../../src/manifest/model.ts";
+import type { PageCodec } from "../../../src/manifest/page-codec.ts";
+import { PageTreeWriter } from "../../../src/manifest/page-tree.ts";
+import { readPageTree } from "../../../src/manifest/read-page-tree.ts";
 import { advanceServer } from "../../../src/sample/advance.ts";
 import { generateServer } from "../../../src/sample/generate.ts";
+import { asObjectId } from "../../../src/store/object.ts";
+import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { Site } from "./site.ts";
 
 const SMALL = { users: 4, foldersPerUser: 3, messages: 90, documentScale: 0.05, textScale: 0.5 } as const;
@@ -67,6 +75,49 @@ describe.each(["uuid", "legacy"] as const)("a sample server in the %s layout", (
     expect(await compareOld(site, first)).toBe(first.messages.total);
   });
 });
+
+test.each(["uuid", "legacy"] as const)(
+  "what is taken over is what would be written: the pages are those of its entries, and the entries those of a first backup (%s)",
+  async (layout) => {
+    using site = await Site.make();
+    const root = site.dir.in("sample");
+    const server = generateServer(root, { ...SMALL, users: 9, layout, pathPrefix: "" });
+    const options = { root: fromText(root), config: fromText(server.configPath), server: "sample" };
+    for (const share of [0, 0.1]) {
+      if (share > 0) advanceServer(server, { day: server.state.day + 1, share });
+      for (const backup of [await site.backUp(options), await site.backUp(options)]) {
+        const { mailboxes, files } = await site.root(backup);
+        expect(await writtenAnew(site, mailboxes, mailboxPages)).toEqual(mailboxes);
+        expect(await writtenAnew(site, files, filePages)).toEqual(files);
+        using other = await Site.make();
+        const first = await other.backUp(options);
+        const [taken, written] = [await site.root(backup), await other.root(first)];
+        for (const part of ["files", "mailboxList", "roots", "cyrus", "users"] as const)
+          expect(taken[part], part).toEqual(written[part]);
+        // That a message has got a second link is known of messages that were read since.
+        expect(await withoutMessages(site, backup)).toEqual(await withoutMessages(other, first));
+        expect(taken.bytes.source).toBe(written.bytes.source);
+      }
+    }
+  },
+);
+
+async function writtenAnew<T>(
+  site: Site,
+  tree: PageTree,
+  codec: PageCodec<T, ByteString>,
+): Promise<PageTree> {
+  const hasher = new ObjectHasher(site.repository.seal);
+  const writer = new PageTreeWriter(codec, {
+    put: async (kind, bytes) => asObjectId(Uint8Array.from(hasher.id(kind, bytes))),
+  });
+  for await (const entry of readPageTree(tree, site.repository.objects, codec)) await writer.add(entry);
+  return await writer.finish();
+}
+
+async function withoutMessages(site: Site, backup: { backup: string }): Promise<unknown> {
+  return [...(await site.mailboxes(backup)).values()].map((entry) => ({ ...entry, messagePages: undefined }));
+}
 
 /** What the first backup holds can still be read, whatever became of the server. */
 async function compareOld(site: Site, result: { backup: string }): Promise<number> {
