@@ -31,9 +31,14 @@ export class BlockTable {
     return block;
   }
 
+  /** A number for its pack, in the order in which packs were first met. */
+  pack(position: number): number {
+    return this.#orders[position] as number;
+  }
+
   /** By pack, as they were first met, then as they lie in it. */
   compare(a: number, b: number): number {
-    const byPack = (this.#orders[a] as number) - (this.#orders[b] as number);
+    const byPack = this.pack(a) - this.pack(b);
     return byPack !== 0 ? byPack : this.at(a).number - this.at(b).number;
   }
 }

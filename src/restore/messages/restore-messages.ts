@@ -9,6 +9,7 @@ import type { SealContext } from "../../store/seal-context.ts";
 import { SpillFile } from "./spill-file.ts";
 import type { MessageOutcome, RestoreWorkerPort } from "./task.ts";
 import { type MessageJob, MessageWindow, type RowsTask, type TaskUnit } from "./window.ts";
+import { WindowWork } from "./window-work.ts";
 import { startWorkers } from "./worker-pool.ts";
 
 const MIB = 1024 * 1024;
@@ -104,65 +105,70 @@ export class MessageRestorer {
     if (window.count === 0) return;
     const spill = window.needsSpill ? new SpillFile(this.#options.target) : undefined;
     try {
-      const broken = new Set<number>();
-      await this.#run(window, window.firstUnits(spill?.fd), broken);
-      for (const row of broken) this.#oneByOne.push(window.job(row));
-      await this.#run(
-        window,
-        window.secondUnits(spill?.fd, (row) => !broken.has(row)),
-        broken,
-      );
+      const work = new WindowWork(window);
+      await this.#run(work, (isWhole) => window.units(spill?.fd, isWhole));
+      const left = work.left();
+      if (left.length > 0) await this.#run(work, () => window.leftUnits(spill?.fd, left));
     } finally {
       spill?.close();
     }
   }
 
-  /** Each worker has a stretch of the units, and helps another one when it is done. */
-  async #run(window: MessageWindow, units: readonly TaskUnit[], broken: Set<number>): Promise<void> {
-    const share = Math.ceil(units.length / this.#ports.length);
-    const queues = this.#ports.map((_, i) => units.slice(i * share, (i + 1) * share));
+  /** Each worker has packs of its own, and helps another one when it is done. */
+  async #run(work: WindowWork, makeUnits: (isWhole: (row: number) => boolean) => TaskUnit[]): Promise<void> {
+    let port = 0;
+    const queues = inShares(
+      makeUnits((row) => work.isWhole(row, port)),
+      this.#ports.length,
+    );
     let failure: { readonly error: unknown } | undefined;
-    const work = async (own: number): Promise<void> => {
-      const port = this.#ports[own] as RestoreWorkerPort;
+    const serve = async (own: number): Promise<void> => {
       while (failure === undefined && this.#options.signal?.aborted !== true) {
-        const unit = queues[own]?.shift() ?? longest(queues)?.pop();
+        if (queues[own]?.length === 0) queues[own] = halfOfLongest(queues);
+        const unit = queues[own]?.shift();
         if (unit === undefined) return;
+        port = own;
         try {
-          await Promise.all(unit().map((task) => this.#runTask(window, port, task, broken)));
+          await Promise.all(unit.tasks().map((task) => this.#runTask(work, own, task)));
         } catch (error) {
           failure ??= { error };
         }
       }
     };
     const ahead = Array.from({ length: UNITS_AHEAD });
-    await Promise.all(this.#ports.flatMap((_, own) => ahead.map(() => work(own))));
+    await Promise.all(this.#ports.flatMap((_, own) => ahead.map(() => serve(own))));
     if (failure !== undefined) throw failure.error;
     this.#options.signal?.throwIfAborted();
   }
 
-  async #runTask(
-    window: MessageWindow,
-    port: RestoreWorkerPort,
-    { task, copyRows, rows }: RowsTask,
-    broken: Set<number>,
-  ): Promise<void> {
-    const { copied, outcomes, sizes, openedBytes } = await port.run(task);
+  async #runTask(work: WindowWork, port: number, { task, copyRows, rows }: RowsTask): Promise<void> {
+    for (const row of copyRows) work.noteSent(row, port);
+    for (const row of rows) work.noteTaken(row);
+    const { outcomes, sizes, openedBytes } = await (this.#ports[port] as RestoreWorkerPort).run(task);
     this.#options.workers.objects.usage.addOpened(openedBytes);
-    copyRows.forEach((row, position) => {
-      if (copied[position] !== true) broken.add(row);
-    });
+    for (const row of copyRows) work.noteDone(row);
     rows.forEach((row, position) => {
       const outcome = outcomes[position] ?? "again";
-      if (outcome === "again") this.#oneByOne.push(window.job(row));
-      else this.#options.onRestored(window.job(row), outcome, sizes[position] ?? 0);
+      if (outcome === "again") this.#oneByOne.push(work.window.job(row));
+      else this.#options.onRestored(work.window.job(row), outcome, sizes[position] ?? 0);
     });
   }
 }
 
-function longest<T>(queues: readonly T[][]): T[] | undefined {
-  let found: T[] | undefined;
-  for (const queue of queues) if (queue.length > (found?.length ?? 0)) found = queue;
-  return found;
+/** Packs in a row, about as many units for each worker. */
+function inShares(units: readonly TaskUnit[], shares: number): TaskUnit[][] {
+  const queues: TaskUnit[][] = Array.from({ length: shares }, () => []);
+  units.forEach((unit, position) => {
+    queues[Math.floor((position * shares) / units.length)]?.push(unit);
+  });
+  return queues;
+}
+
+/** Its back half. */
+function halfOfLongest<T>(queues: readonly T[][]): T[] {
+  let found: T[] = [];
+  for (const queue of queues) if (queue.length > found.length) found = queue;
+  return found.splice(Math.floor(found.length / 2));
 }
 
 async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

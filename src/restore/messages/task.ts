@@ -57,8 +57,6 @@ export interface WriteTask {
 export type MessageOutcome = "written" | "same" | "owner-not-set" | "again";
 
 export interface WriteResult {
-  /** One for each copy: false, it cannot be read. */
-  readonly copied: readonly boolean[];
   /** One for each message. */
   readonly outcomes: readonly MessageOutcome[];
   /** Sizes of the messages written or compared, 0 for the others. */

@@ -44,7 +44,7 @@ interface Parted {
   readonly extents: readonly Extent[];
   /** For each of them, where in the spill file it waits until `block` is open; SPILL: it lies in that one. */
   readonly spillOffsets: readonly number[];
-  /** The one that has most of it. */
+  /** The last of them, as they are stored. */
   readonly block: number;
 }
 
@@ -53,14 +53,18 @@ interface Copy {
   readonly position: number;
 }
 
-/** Makes tasks for one worker: they need the same block. */
-export type TaskUnit = () => readonly RowsTask[];
+/** Tasks that need the same block, made when their turn comes. */
+export interface TaskUnit {
+  /** A number for the block's pack. */
+  readonly pack: number;
+  readonly tasks: () => readonly RowsTask[];
+}
 
 const WINDOW_MESSAGES = 131_072;
 /** Of those that have parts elsewhere: what they take in memory is several times as much. */
 const PARTED_MAX = 32_768;
 /** Larger ones are put together in stretches, by themselves. */
-const HELD_BYTES_MAX = 8 * 1024 * 1024;
+const HELD_BYTES_MAX = 16 * 1024 * 1024;
 const TASK_ITEMS = 512;
 
 /** Columns: place, uid, mode, owner, group, block, head's and tail's offset and length. */
@@ -156,45 +160,53 @@ export class MessageWindow {
     };
   }
 
-  /** Messages that lie in one block are written; of the others, what is not where most of it lies is put aside. */
-  firstUnits(spillFd: number | undefined): TaskUnit[] {
-    const whole = new Map<number, number[]>();
+  /**
+   * Everything, in the order in which it is stored: each block once. A message is written when the last of its blocks is
+   * open; what it needs of those before is put aside.
+   * @param isWhole - whether all that was put aside for a message is there, when a unit makes its tasks; other messages
+   *   are left to `leftUnits`.
+   */
+  units(spillFd: number | undefined, isWhole: (row: number) => boolean): TaskUnit[] {
+    const rows = new Map<number, number[]>();
     const copies = new Map<number, Copy[]>();
     for (let row = 0; row < this.#count; row++) {
       const parted = this.#parted.get(row);
-      if (!isSpilled(parted)) append(whole, this.#field(row, BLOCK), row);
-      else
-        parted?.spillOffsets.forEach((offset, position) => {
-          const { block = 0 } = parted.extents[position] ?? {};
-          if (offset !== SPILL) append(copies, block, { row, position });
-        });
+      append(rows, parted?.block ?? this.#field(row, BLOCK), row);
+      parted?.spillOffsets.forEach((offset, position) => {
+        const { block = 0 } = parted.extents[position] ?? {};
+        if (offset !== SPILL) append(copies, block, { row, position });
+      });
     }
-    const blocks = this.#inOrder(new Set([...whole.keys(), ...copies.keys()]));
-    return blocks.map((block) => () => {
-      const rows = this.#byPlace(whole.get(block) ?? []);
-      return [
+    return this.#inOrder(new Set([...rows.keys(), ...copies.keys()])).map((block) => ({
+      pack: this.#blocks.pack(block),
+      tasks: () => [
         ...inStretches(copies.get(block) ?? []).map((some) => this.#task(some, [], spillFd)),
-        ...inStretches(rows).map((some) => this.#task([], some, spillFd)),
-      ];
-    });
+        ...inStretches(this.#byPlace(rows.get(block) ?? []).filter(isWhole)).map((some) =>
+          this.#task([], some, spillFd),
+        ),
+      ],
+    }));
   }
 
-  /** The others, each when most of it is at hand. @param isWhole - what was put aside is there. */
-  secondUnits(spillFd: number | undefined, isWhole: (row: number) => boolean): TaskUnit[] {
+  /** Those that were not whole when their turn came. */
+  leftUnits(spillFd: number | undefined, left: Iterable<number>): TaskUnit[] {
     const byBlock = new Map<number, number[]>();
-    for (const [row, parted] of this.#parted)
-      if (isSpilled(parted) && isWhole(row)) append(byBlock, parted.block, row);
-    return this.#inOrder(byBlock.keys()).map((block) => () => {
-      const rows = byBlock.get(block) ?? [];
-      return inStretches(rows).map((some) => this.#task([], some, spillFd));
-    });
+    for (const row of left) append(byBlock, this.#parted.get(row)?.block ?? 0, row);
+    return this.#inOrder(byBlock.keys()).map((block) => ({
+      pack: this.#blocks.pack(block),
+      tasks: () => inStretches(byBlock.get(block) ?? []).map((some) => this.#task([], some, spillFd)),
+    }));
+  }
+
+  /** How many copies a message needs before it can be written. */
+  copiesOf(row: number): number {
+    return this.#parted.get(row)?.spillOffsets.filter((offset) => offset !== SPILL).length ?? 0;
   }
 
   #lay(extents: readonly Extent[]): Parted {
-    const bytes = new Map<number, number>();
-    for (const { block, length } of extents) bytes.set(block, (bytes.get(block) ?? 0) + length);
-    let [block = 0] = bytes.keys();
-    for (const [other, count] of bytes) if (count > (bytes.get(block) ?? 0)) block = other;
+    let block = extents[0]?.block ?? 0;
+    for (const extent of extents)
+      if (extent.length > 0 && this.#blocks.compare(extent.block, block) > 0) block = extent.block;
     const spillOffsets = extents.map((extent) => {
       if (extent.block === block || extent.length === 0) return SPILL;
       const offset = this.#spillBytes;
@@ -292,10 +304,6 @@ export class MessageWindow {
     this.#ids = ids;
     return row;
   }
-}
-
-function isSpilled(parted: Parted | undefined): boolean {
-  return parted?.spillOffsets.some((offset) => offset !== SPILL) === true;
 }
 
 function append<T>(lists: Map<number, T[]>, key: number, value: T): void {

@@ -26,6 +26,7 @@ import {
 import { writeWhole } from "./write-whole.ts";
 
 const BUFFER_BYTES = 1024 * 1024;
+const BUFFER_BYTES_KEPT = 4 * BUFFER_BYTES;
 /** Packs of which the key is kept. */
 const SEALS_MAX = 256;
 
@@ -50,8 +51,9 @@ export class RestoreWorker {
   async run(task: WriteTask): Promise<WriteResult> {
     const before = this.#openedBytes;
     const window = new BlockWindow(task, (block) => this.#block(block));
-    const copied: boolean[] = [];
-    for (const copy of task.copies) copied.push(await this.#copy(copy, window));
+    for (const copy of task.copies) await this.#copy(copy, window);
+    // What one large message needed is not kept for good.
+    if (this.#buffer.length > BUFFER_BYTES_KEPT) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
     const outcomes: MessageOutcome[] = [];
     const sizes: number[] = [];
     for (const [position, message] of task.messages.entries()) {
@@ -64,18 +66,16 @@ export class RestoreWorker {
       outcomes.push(outcome);
       sizes.push(outcome === "again" || size === undefined ? 0 : size);
     }
-    return { copied, outcomes, sizes, openedBytes: this.#openedBytes - before };
+    return { outcomes, sizes, openedBytes: this.#openedBytes - before };
   }
 
-  /** @returns false: it cannot be read. */
-  async #copy({ from, spillOffset }: TaskCopy, window: BlockWindow): Promise<boolean> {
+  /** One that cannot be read is met by its message, which then is not the one that its id says. */
+  async #copy({ from, spillOffset }: TaskCopy, window: BlockWindow): Promise<void> {
     try {
       if (!window.has([from])) await window.open([from]);
       window.spill?.write(window.held(from), spillOffset);
-      return true;
     } catch (error) {
       if (!isOfRepository(error)) throw error;
-      return false;
     }
   }
 
@@ -199,7 +199,8 @@ class Spill {
     try {
       for (let done = 0; done < length; ) {
         const count = readSync(this.#fd, bytes, done, length - done, offset + done);
-        assert(count > 0, "the spill file is too short");
+        if (count === 0)
+          throw new CyrvaultError("REPOSITORY_DAMAGED", "a part of a message was not put aside");
         done += count;
       }
     } catch (error) {

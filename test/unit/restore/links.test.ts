@@ -154,7 +154,7 @@ test("what a filesystem of its own keeps from being linked is a file of its own,
   setMtimeNs(fromText(first), 77n);
   const stored = await backUp(server);
 
-  const links = { find: () => "/proc/version" as ByteString };
+  const links = { has: () => true, find: () => "/proc/version" as ByteString };
   const result = await restoreTo(dir.in("target"), stored, {}, {}, undefined, (prepared) => ({
     ...prepared,
     links: Object.assign(new LinkTable(), links),

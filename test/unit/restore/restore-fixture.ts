@@ -100,10 +100,12 @@ export async function restoreTo(
   const repository = await openStored(files);
   const root = change(await readRoot(repository, backup.backup));
   const prepared = await planRestore(restoreOptions(target, options), root, repository.objects);
+  const { objects, backend, seal } = repository;
   return await runRestore(changePrepared(prepared), {
-    source: repository.objects,
+    source: objects,
     clock: systemClock,
     progress: new Progress(),
+    workers: { objects, backend, seal, threads: 0 },
     ...context,
   });
 }
