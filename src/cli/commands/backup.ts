@@ -4,6 +4,7 @@ import type { BackupOptions, BackupResult } from "../../backup/options.ts";
 import { type BackupPlan, planBackup } from "../../backup/plan.ts";
 import { runBackup } from "../../backup/run.ts";
 import { fromText, toText } from "../../base/byte-string.ts";
+import { compileLater } from "../../base/compile-later.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
@@ -74,6 +75,7 @@ export const registerBackup: Register = (program, act) => {
     );
   act<Options>(command, async (session, _args, given) => {
     keepMemorySmall();
+    compileLater();
     const options = backupOptions(given);
     if (given.dryRun === true) return await dryRun(session, options);
     return await session.withRepository("write", async (repository) => {
