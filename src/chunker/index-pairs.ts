@@ -17,6 +17,9 @@ const WORD = 4;
 const CACHE_OFFSET = 24;
 export const PAIRED_RECORD_BYTES: ReadonlySet<number> = new Set([96, 104, 112]);
 const COUNTS: RecordCounts = { min: 16, avg: 64, max: 256 };
+/** Beyond so many bytes, so that the list of pairs, which a single new message makes anew, stays short. */
+const LARGE_BYTES = 4 * 1024 * 1024;
+const LARGE_COUNTS: RecordCounts = { min: 64, avg: 256, max: 1024 };
 
 /** Offset, bytes, and how a column is kept: as it is, by planes of bytes, or as differences by planes. */
 type Column = readonly [offset: number, bytes: number, form: "plain" | "planes" | "differences"];
@@ -61,16 +64,18 @@ const LASTING_MORE: Readonly<Record<number, readonly Column[]>> = {
 /**
  * @param layout - with records of 96, 104 or 112 bytes.
  * @param source - as for `chunkIndexRecords`.
+ * @param size - of the file.
  * @returns pairs whose `bytes` make the file; buffers of their own.
  */
 export function* pairIndexRecords(
   layout: IndexRecordLayout,
   source: Iterable<Uint8Array>,
+  size: number,
 ): Generator<ChunkPair, void, void> {
   const { recordBytes } = layout;
   let header: Buffer | undefined;
   let cacheOffset = 0;
-  for (const chunk of chunkIndexRecords(layout, source, COUNTS)) {
+  for (const chunk of chunkIndexRecords(layout, source, size > LARGE_BYTES ? LARGE_COUNTS : COUNTS)) {
     if (header === undefined) {
       header = chunk;
       continue;

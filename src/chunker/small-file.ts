@@ -41,7 +41,7 @@ export function* chunkSmallFile(
   if (first.length === 0) return;
   const layout = name === "cyrus.index" && size > WHOLE_INDEX_BYTES_MAX ? findLayout(first) : undefined;
   if (layout !== undefined && PAIRED_RECORD_BYTES.has(layout.recordBytes))
-    yield* pairIndexRecords(layout, stretches(first, size, read));
+    yield* pairIndexRecords(layout, stretches(first, size, read), size);
   else if (size <= WHOLE_FILE_BYTES_MAX) yield first;
   else if (layout !== undefined) yield* chunkIndexRecords(layout, stretches(first, size, read));
   else if (isTwoskip(first)) yield* pairTwoskip(stretches(first, size, read));

@@ -109,7 +109,7 @@ describe("chunkSmallFile", () => {
 
   test("a cyrus.index comes in pairs, one with records of an unknown size by records, under any other name by content", () => {
     const file = indexOf(range(1, 3000));
-    const pairs = [...pairIndexRecords(LAYOUT, [file])].map(({ bytes }) => bytes);
+    const pairs = [...pairIndexRecords(LAYOUT, [file], file.length)].map(({ bytes }) => bytes);
     expect(texts(small("cyrus.index", file))).toEqual(texts(pairs));
     const odd = { headerBytes: 160, recordBytes: 144 };
     const other = Buffer.from(file);

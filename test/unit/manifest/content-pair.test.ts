@@ -160,7 +160,7 @@ describe("a cyrus.index", () => {
           const index = indexOf(range(5, count), (uid) => (uid * 7919) % 0xffff_ffff, recordBytes);
           const file = Buffer.concat([index, more]);
           for (const [at, value] of changes) if (count > 0) file[160 + (at % (file.length - 160))] = value;
-          const pairs = pairIndexRecords(layoutOf(recordBytes), stretchesOf(file, stretch));
+          const pairs = pairIndexRecords(layoutOf(recordBytes), stretchesOf(file, stretch), file.length);
           expect(Buffer.compare(proven(pairs).file, file)).toBe(0);
         },
       ),
@@ -176,18 +176,26 @@ describe("a cyrus.index", () => {
       cacheBytes,
     );
     after.writeUInt32BE(2, 0);
-    const { kept } = proven(pairIndexRecords(layoutOf(112), [before]));
-    const fresh = newOnes(kept, proven(pairIndexRecords(layoutOf(112), [after])).kept);
+    const { kept } = proven(pairIndexRecords(layoutOf(112), [before], before.length));
+    const fresh = newOnes(kept, proven(pairIndexRecords(layoutOf(112), [after], after.length)).kept);
     // The header is in the first pair.
     expect(fresh.length).toBeLessThanOrEqual(1 + 2 * 2);
     expect(kept.length).toBeGreaterThan(400);
   });
 });
 
+test("a large cyrus.index has a short list of pairs: less than half a byte of ids a message", () => {
+  const file = Buffer.alloc(160 + 40_000 * 112);
+  for (let uid = 1; uid <= 40_000; uid++) file.writeUInt32BE(uid, 160 + (uid - 1) * 112);
+  const pairs = [...pairIndexRecords(layoutOf(112), [file], file.length)].length;
+  expect(pairs).toBeGreaterThan(100);
+  expect(pairs * 64).toBeLessThan(40_000 * 0.35);
+});
+
 describe("PairJoiner", () => {
   test("answers or refuses, whatever it is given", () => {
     const [twoskip] = pairTwoskip([databaseOf(50, 30)]);
-    const [index] = pairIndexRecords(layoutOf(112), [indexOf(range(1, 30), () => 500)]);
+    const [index] = pairIndexRecords(layoutOf(112), [indexOf(range(1, 30), () => 500)], 1);
     const bytes = (sound: Uint8Array | undefined) =>
       fc.oneof(
         fc.uint8Array({ maxLength: 300 }),
