@@ -32,7 +32,7 @@ describeWithPython("a reader written from the documents", () => {
 
   beforeEach(() => {
     workspace = makeWorkspace();
-    server = generateServer(join(workspace, "server"), { messages: 150, users: 3, linkedShare: 0.4 });
+    server = generateServer(join(workspace, "server"), { messages: 400, users: 2, linkedShare: 0.4 });
     addOddPlaces(server);
   });
 
@@ -66,6 +66,9 @@ describeWithPython("a reader written from the documents", () => {
       const inodes = [...tree.values()].filter(({ type }) => type === "file").map(({ inode }) => inode);
       expect(new Set(inodes).size, "there are hard links to compare").toBeLessThan(inodes.length);
       expect([...tree.values()].some(({ type }) => type === "symlink")).toBe(true);
+      const isPaired = ([path, { sizeBytes }]: [string, { sizeBytes: number }]) =>
+        path.endsWith("/cyrus.index") && sizeBytes > 8192;
+      expect([...tree].some(isPaired), "there is an index that is stored in pairs").toBe(true);
       expect([...tree.keys()].filter((path) => path.endsWith(ODD_NAME))).toHaveLength(1);
     }
   });
