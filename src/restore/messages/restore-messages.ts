@@ -14,7 +14,7 @@ import { startWorkers } from "./worker-pool.ts";
 
 const MIB = 1024 * 1024;
 /** Opened blocks that all workers together keep. */
-const CACHE_BYTES = 32 * MIB;
+const CACHE_BYTES = 8 * MIB;
 /** Below so many messages a thread is not worth its start. */
 const MESSAGES_PER_THREAD_MIN = 200;
 const UNITS_AHEAD = 2;
