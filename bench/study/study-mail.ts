@@ -1,5 +1,4 @@
 /** Invented mail for the study: history is short and has no attachments, a day's mail is as on a real server. */
-import { hash } from "node:crypto";
 import { DocumentPool } from "../../src/sample/documents.ts";
 import { type Letter, LetterWriter } from "../../src/sample/letter.ts";
 import { Random } from "../../src/sample/random.ts";
@@ -70,8 +69,4 @@ export function imapDate(seconds: number): string {
     /^(\w+), (\d+) (\w+) (\d+) (\S+)/.exec(new Date(seconds * 1000).toUTCString()) ?? [];
   if (weekday === undefined) throw new RangeError(`no date: ${seconds}`);
   return `"${day}-${month}-${year} ${time} +0000"`;
-}
-
-export function digestOf(bytes: Uint8Array): string {
-  return hash("sha256", bytes, "base64");
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads cyrvault repositories of format version 0, without cyrvault: written from the documents beside it.
+"""Reads cyrvault repositories of format version 1, without cyrvault: written from the documents beside it.
 
     reader.py REPOSITORY list
     reader.py REPOSITORY mailboxes BACKUP
@@ -19,7 +19,7 @@ import brotli
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-VERSION = 0
+VERSION = 1
 DATA, MESSAGE, META, MANIFEST = 1, 2, 3, 4
 
 

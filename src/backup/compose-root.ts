@@ -66,7 +66,7 @@ export function composeRoot(input: RootInput): ManifestRoot {
   const { server, options, owners, surveyed, processed, messages, stored, findings } = input;
   const { layout } = server;
   return {
-    format: 0,
+    format: 1,
     backup: input.backup,
     parent: input.parent?.backup,
     server: input.serverName,

@@ -13,7 +13,7 @@ type WritablePlace = Place & Pick<Repository, "requireWritable">;
 const PREFIX = "accepted/";
 const PURPOSE = "accepted";
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
-const FORMAT = 0;
+const FORMAT = 1;
 
 /** Sorted. None where nobody has accepted anything. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
 export async function readAcceptRules(

@@ -160,7 +160,7 @@ export interface LeftOut {
 
 /** The one file that makes a backup: JSON, sealed. Paths that are text here are for people: `\xNN` for bytes that are no UTF-8. */
 export interface ManifestRoot {
-  readonly format: 0;
+  readonly format: 1;
   readonly backup: string;
   readonly parent: string | undefined;
   readonly server: string;

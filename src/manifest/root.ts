@@ -23,7 +23,7 @@ import type { Content, ManifestRoot, PageTree } from "./model.ts";
 /** A root is read whole into memory; its long parts (findings, files) are in pages. */
 export const MAX_ROOT_BYTES = 16 * 1024 * 1024;
 
-const FORMAT = 0;
+const FORMAT = 1;
 
 /** Fields in the order of this function, whatever the order of `root`: same values, same bytes. */
 export function encodeRoot(root: ManifestRoot): Uint8Array {

@@ -1,7 +1,7 @@
 /** What deletion has done so far, as far as readers and writers must know. Format: docs/formats/repository.md. */
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import { RecordReader } from "./run-record.ts";
+import { RECORD_FORMAT, RecordReader } from "./run-record.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const GC_PREFIX = "gc/";
@@ -34,7 +34,7 @@ export function gcName(number: number): string {
 /** @throws {CyrvaultError} `NAME_EXISTS`: somebody else has written this number. */
 export async function createGcRecord(backend: Backend, sealer: Sealer, record: GcRecord): Promise<void> {
   const name = gcName(record.number);
-  const json = Buffer.from(JSON.stringify({ format: 0, ...record }), "utf8");
+  const json = Buffer.from(JSON.stringify({ format: RECORD_FORMAT, ...record }), "utf8");
   await backend.create(name, sealer.sealNamed("gc", name, json));
 }
 

@@ -10,7 +10,7 @@ export const KEYS_PREFIX = "keys/";
 export const KEY_FILE_BYTES_MAX = 262_144;
 
 const FORMAT = "cyrvault key";
-const VERSION = 0;
+const VERSION = 1;
 const WRAP_SCHEME = 1;
 const SALT_BYTES = 16;
 const NESTING_MAX = 64;

@@ -8,7 +8,7 @@ export const CONFIG_NAME = "cyrvault.json";
 export const CONFIG_BYTES_MAX = 65_536;
 export const REPOSITORY_ID_BYTES = 16;
 const FORMAT = "cyrvault repository";
-const VERSION = 0;
+const VERSION = 1;
 const MAC_PURPOSE = "repository";
 
 export interface RepositoryConfig {

@@ -5,6 +5,8 @@ import type { Sealer } from "./sealer.ts";
 
 export const RUNS_PREFIX = "runs/";
 const RUN_BYTES_MAX = 65_536;
+/** Of what stands in runs/ and gc/. */
+export const RECORD_FORMAT = 1;
 /** Twelve heartbeats missed. */
 const STALE_AFTER_MS = 3_600_000;
 
@@ -25,7 +27,7 @@ export function runName(run: string): string {
 }
 
 export function sealRun(sealer: Sealer, record: RunRecord): Buffer {
-  const json = JSON.stringify({ format: 0, ...record, parent: record.parent ?? null });
+  const json = JSON.stringify({ format: RECORD_FORMAT, ...record, parent: record.parent ?? null });
   return sealer.sealNamed("run", runName(record.run), Buffer.from(json, "utf8"));
 }
 
@@ -86,7 +88,7 @@ export class RecordReader {
     }
     if (typeof value !== "object" || value === null) throw this.#damaged("it");
     this.#fields = value as Record<string, unknown>;
-    if (this.#fields["format"] !== 0)
+    if (this.#fields["format"] !== RECORD_FORMAT)
       throw new CyrvaultError(
         "REPOSITORY_VERSION",
         `${what}: not of a format this version of cyrvault knows`,

@@ -16,8 +16,7 @@ import {
 
 export const PACK_MAGIC = "CYRVPACK";
 export const SEALED_FILE_MAGIC = "CYRVFILE";
-/** 0 while the format is being developed. */
-const FORMAT_VERSION = 0;
+const FORMAT_VERSION = 1;
 const ID_BYTES = 32;
 const CHECK_BYTES = 16;
 /** Up to the wrapped key's length byte. */

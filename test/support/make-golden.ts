@@ -40,7 +40,7 @@ rmSync(PLACE, { recursive: true, force: true });
 
 async function makeRepository(repository: string, password: string | undefined): Promise<GoldenBackup[]> {
   const env = password === undefined ? {} : { CYRVAULT_PASSWORD: password };
-  const common = { users: 3, foldersPerUser: 4, messages: 60, documentScale: 0.02 };
+  const common = { users: 3, foldersPerUser: 3, messages: 500, documentScale: 0.01, textScale: 0.3 };
   const uuid = generateServer(join(PLACE, "uuid"), { ...common, layout: "uuid" });
   const legacy = generateServer(join(PLACE, "legacy"), { ...common, layout: "legacy", seed: 2 });
   const extras = writeExtras(join(PLACE, "uuid/etc/extras"));
@@ -99,6 +99,11 @@ function writeExtras(directory: string): string {
   writeFileSync(join(directory, "long"), words.repeat(80));
   writeFileSync(join(directory, "short"), "short\n");
   symlinkSync("short", join(directory, "link"));
+  // A mailbox list of many users: a database so large that it is stored in pairs.
+  const many = join(PLACE, "many");
+  generateServer(many, { users: 120, foldersPerUser: 6, messages: 0 });
+  cpSync(join(many, "conf/mailboxes.db"), join(directory, "large.db"));
+  rmSync(many, { recursive: true });
   writeFileSync(Buffer.concat([Buffer.from(`${directory}/b`), Buffer.of(0xe4), Buffer.from("r\\x5c")]), "");
   return directory;
 }

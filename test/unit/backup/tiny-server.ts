@@ -253,7 +253,7 @@ function listEntry(entry: Partial<MailboxListEntry>): MailboxListEntry {
 
 const BLANK_HEADER: Omit<IndexHeaderValues, keyof Pick<IndexHeader, "version">> = {
   generation: 0,
-  format: 0,
+  format: 1,
   recordCount: 0,
   lastAppendNs: 0n,
   lastUid: 0,

@@ -58,7 +58,7 @@ export async function storeBackup(repository: Repository, tiny: TinyBackup): Pro
   const findings = new PageTreeWriter<Finding, ByteString>(findingPages, run.writer);
   for (const finding of tiny.findings ?? []) await findings.add(finding);
   const root: ManifestRoot = {
-    format: 0,
+    format: 1,
     backup: newBackupId(timeMs),
     parent: undefined,
     server,

@@ -6,7 +6,7 @@ import { decodeRoot, encodeRoot } from "../../../src/manifest/root.ts";
 import { answersOrRefuses, contents, testId, trees } from "./support.ts";
 
 const sampleRoot: ManifestRoot = {
-  format: 0,
+  format: 1,
   backup: "20261120T030000Z-1a2b3c4d",
   parent: "20261119T030000Z-00ff00ff",
   server: "mail.example.org",
@@ -118,7 +118,7 @@ describe("a manifest root", () => {
 
   test("of another format is refused as such", () => {
     const bytes = changed((root) => {
-      root["format"] = 1;
+      root["format"] = 2;
     });
     expect(() => decodeRoot(bytes)).toThrow(expect.objectContaining({ code: "REPOSITORY_VERSION" }));
   });

@@ -184,7 +184,7 @@ function mailboxEntry(): MailboxEntry {
 function emptyRoot(): ManifestRoot {
   const none = { note: 0, warning: 0, error: 0, accepted: 0 };
   return {
-    format: 0,
+    format: 1,
     backup: newBackupId(Date.UTC(2026, 0, 1)),
     parent: undefined,
     server: "mail",

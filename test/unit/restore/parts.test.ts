@@ -169,8 +169,7 @@ describe.each(LAYOUTS)("of a server with the %s layout", (layout) => {
 
   test("directories on the way to a part are as they were", async () => {
     using target = tempDir();
-    const [user = ""] = inboxes();
-    await restoreTo(target.path, given.stored, { mailboxes: [fromText(user)] });
+    await restoreTo(target.path, given.stored, { mailboxes: inboxes().map(fromText) });
     const restoredTree = readTree(join(target.path, given.server));
     const directories = [...restoredTree].filter(([path, { type }]) => type === "directory" && path !== ".");
     expect(directories.length).toBeGreaterThan(3);

@@ -385,7 +385,7 @@ function root(
 ): ManifestRoot {
   const tree = { page: undefined, height: 0, entries: 0 };
   return {
-    format: 0,
+    format: 1,
     backup: "20260102T030405Z-0123abcd",
     parent: undefined,
     server: "mail.example.org",

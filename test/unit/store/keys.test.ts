@@ -194,7 +194,7 @@ describe("a key file", () => {
   test("is refused as a newer version's when its scheme, derivation or version is not known", async () => {
     const file = await makeKeyFile(KEY_SET, "x", QUICK);
     for (const [field, value] of [
-      ["version", 1],
+      ["version", 2],
       ["kdf", { name: "key-file" }],
       ["wrap", { scheme: 2, sealed: "00" }],
     ] as const) {

@@ -90,7 +90,7 @@ describe("initRepository() and openRepository()", () => {
 
   test("refuse a version that is not known, and anything changed in cyrvault.json", async () => {
     for (const [from, to, code] of [
-      ['"version": 0', '"version": 9', "REPOSITORY_VERSION"],
+      ['"version": 1', '"version": 9', "REPOSITORY_VERSION"],
       ["blockBytes", "blockByteS", "REPOSITORY_DAMAGED"],
       ['"created": "2', '"created": "3', "REPOSITORY_DAMAGED"],
       ["{", "[", "REPOSITORY_DAMAGED"],
