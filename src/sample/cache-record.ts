@@ -27,7 +27,7 @@ const NOT_KEPT = new Set(
     " ",
   ),
 );
-const KEPT_X_HEADERS = new Set(["x-mailer", "x-priority", "x-spam-score"]);
+const KEPT_X_HEADERS = new Set(["x-cyrus-session-id", "x-mailer", "x-priority", "x-spam-score"]);
 const ENCODINGS = { "7BIT": 0, "QUOTED-PRINTABLE": 1, BASE64: 2 } as const;
 const NO_GUID = Buffer.alloc(20);
 
