@@ -6,6 +6,10 @@ import { type Piece, parsePieceList } from "./piece-list.ts";
 
 /** In lines of one character, base64 makes four times as many bytes of it. */
 const STRETCH_BYTES = 1024 * 1024 - 3;
+/** What is encoded at a time where the result is used at once: that much stays in the processor's cache. */
+const SCRATCH_STRETCH_BYTES = 48 * 1024;
+const SCRATCH_KEPT_BYTES_MAX = 256 * 1024;
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Yields the message in order, in stretches of at most 4 MiB; they may be views of `head`, `tail` and what
@@ -38,7 +42,7 @@ export function assembleMessageSync(
   load: (position: number) => Uint8Array,
 ): Uint8Array {
   const stretches: Uint8Array[] = [];
-  assembleStretches(head, tail, load, (stretch) => stretches.push(stretch));
+  takeSteps(assemblySteps(head, tail), load, (stretch) => stretches.push(stretch));
   return stretches.length === 1 ? (stretches[0] as Uint8Array) : Buffer.concat(stretches);
 }
 
@@ -52,7 +56,14 @@ export function assembleStretches(
   load: (position: number) => Uint8Array,
   take: (stretch: Uint8Array) => void,
 ): void {
-  const steps = assemblySteps(head, tail);
+  Scratch.with((scratch) => takeSteps(assemblySteps(head, tail, scratch), load, take));
+}
+
+function takeSteps(
+  steps: Steps,
+  load: (position: number) => Uint8Array,
+  take: (stretch: Uint8Array) => void,
+): void {
   let step = steps.next();
   while (!step.done) {
     if (typeof step.value === "number") {
@@ -72,28 +83,32 @@ export function assemblesTo(
   expected: Uint8Array,
 ): boolean {
   const whole = asBuffer(expected);
-  const steps = assemblySteps(head, tail);
-  let offset = 0;
-  let step = steps.next();
-  while (!step.done) {
-    if (typeof step.value === "number") {
-      step = steps.next(load(step.value));
-      continue;
+  return Scratch.with((scratch) => {
+    const steps = assemblySteps(head, tail, scratch);
+    let offset = 0;
+    let step = steps.next();
+    while (!step.done) {
+      if (typeof step.value === "number") {
+        step = steps.next(load(step.value));
+        continue;
+      }
+      const end = offset + step.value.length;
+      if (end > whole.length || whole.compare(step.value, 0, step.value.length, offset, end) !== 0)
+        return false;
+      offset = end;
+      step = steps.next();
     }
-    const end = offset + step.value.length;
-    if (end > whole.length || whole.compare(step.value, 0, step.value.length, offset, end) !== 0)
-      return false;
-    offset = end;
-    step = steps.next();
-  }
-  return offset === whole.length;
+    return offset === whole.length;
+  });
 }
 
-/** Yields stretches of the message, and the positions of references, whose plaintext it wants in return. */
-function* assemblySteps(
-  head: Uint8Array,
-  tail: Uint8Array,
-): Generator<Uint8Array | number, void, Uint8Array | undefined> {
+type Steps = Generator<Uint8Array | number, void, Uint8Array | undefined>;
+
+/**
+ * Yields stretches of the message, and the positions of references, whose plaintext it wants in return.
+ * @param scratch - a stretch is good until the next one is asked for; without it, for as long as one likes.
+ */
+function* assemblySteps(head: Uint8Array, tail: Uint8Array, scratch?: Scratch): Steps {
   const { pieces, headerOffset } = parsePieceList(head, tail.length);
   yield* inStretches(asBuffer(head).subarray(headerOffset));
   const tailBuffer = asBuffer(tail);
@@ -102,7 +117,7 @@ function* assemblySteps(
   for (const piece of pieces) {
     const encoder = piece.wrapping && new WrappedEncoder(piece.wrapping);
     if (piece.references === 0) {
-      yield* transformed(tailBuffer.subarray(tailOffset, tailOffset + piece.sourceBytes), encoder);
+      yield* transformed(tailBuffer.subarray(tailOffset, tailOffset + piece.sourceBytes), encoder, scratch);
       tailOffset += piece.sourceBytes;
     } else {
       let missing = piece.sourceBytes;
@@ -111,7 +126,7 @@ function* assemblySteps(
         missing -= bytes.length;
         const enough = index === piece.references - 1;
         if (bytes.length === 0 || missing < 0 || (enough && missing > 0)) throw badReference(piece, position);
-        yield* transformed(bytes, encoder);
+        yield* transformed(bytes, encoder, scratch);
       }
     }
     if (encoder !== undefined) {
@@ -125,16 +140,41 @@ function* assemblySteps(
 function* transformed(
   bytes: Buffer,
   encoder: WrappedEncoder | undefined,
+  scratch: Scratch | undefined,
 ): Generator<Uint8Array, void, unknown> {
-  for (const stretch of inStretches(bytes)) {
-    const made = encoder === undefined ? stretch : encoder.push(stretch);
+  if (encoder === undefined) return yield* inStretches(bytes);
+  for (const stretch of inStretches(bytes, scratch === undefined ? STRETCH_BYTES : SCRATCH_STRETCH_BYTES)) {
+    const made = scratch === undefined ? encoder.push(stretch) : scratch.push(encoder, stretch);
     if (made.length > 0) yield made;
   }
 }
 
-function* inStretches(bytes: Buffer): Generator<Buffer, void, unknown> {
-  for (let offset = 0; offset < bytes.length; offset += STRETCH_BYTES)
-    yield bytes.subarray(offset, offset + STRETCH_BYTES);
+function* inStretches(bytes: Buffer, stretchBytes = STRETCH_BYTES): Generator<Buffer, void, unknown> {
+  for (let offset = 0; offset < bytes.length; offset += stretchBytes)
+    yield bytes.subarray(offset, offset + stretchBytes);
+}
+
+/** Room for what is encoded, used again for each stretch: taking it anew costs as much as filling it. */
+class Scratch {
+  static #kept: Buffer | undefined;
+  #bytes: Buffer = EMPTY;
+
+  static with<T>(use: (scratch: Scratch) => T): T {
+    const scratch = new Scratch();
+    scratch.#bytes = Scratch.#kept ?? EMPTY;
+    Scratch.#kept = undefined;
+    try {
+      return use(scratch);
+    } finally {
+      if (scratch.#bytes.length <= SCRATCH_KEPT_BYTES_MAX) Scratch.#kept = scratch.#bytes;
+    }
+  }
+
+  push(encoder: WrappedEncoder, stretch: Buffer): Buffer {
+    const needed = encoder.capacity(stretch.length);
+    if (this.#bytes.length < needed) this.#bytes = Buffer.allocUnsafeSlow(needed);
+    return this.#bytes.subarray(0, encoder.pushInto(stretch, this.#bytes));
+  }
 }
 
 function badReference(piece: Piece, position: number): CyrvaultError {

@@ -56,7 +56,7 @@ export interface RestoreContext {
 /** Mailboxes named in the runbook. */
 const NAMES_SHOWN = 200;
 /** Of parts of messages that wait for others, in a file of the target that has no name: where there is room enough. */
-const SPILL_BYTES_MAX = 256 * 1024 * 1024;
+const SPILL_BYTES_MAX = 1024 * 1024 * 1024;
 const SPILL_BYTES_MIN = 4 * 1024 * 1024;
 
 export async function runRestore(prepared: PreparedRestore, context: RestoreContext): Promise<RestoreResult> {
@@ -131,7 +131,7 @@ class RestoreRun {
       target: tree.target,
       compares: this.#existing === "replace",
       messages: plan.messages,
-      spillBytesMax: room > 2 * SPILL_BYTES_MAX ? SPILL_BYTES_MAX : SPILL_BYTES_MIN,
+      spillBytesMax: Math.max(SPILL_BYTES_MIN, Math.min(SPILL_BYTES_MAX, Math.floor(room / 4))),
       signal,
       onRestored: (job, outcome, bytes) => this.#noteRestored(job, outcome, bytes),
       restoreOne: (job) => this.#restoreOne(job),

@@ -24,7 +24,7 @@ const HELD_BYTES_MAX = 16 * MIB;
 const REFRESH_AFTER_MS = 1000;
 
 export interface ObjectReaderOptions {
-  /** Raw blocks kept in memory. Default 32 MiB. */
+  /** Raw blocks kept in memory. Default 16 MiB. */
   readonly blockCacheBytes?: number;
   /** Directories of packs kept in memory. Default 24 MiB. */
   readonly directoryCacheBytes?: number;
@@ -94,7 +94,7 @@ export class ObjectReader {
       options.directoryCacheBytes ?? 24 * MIB,
       ({ directory }) => directory.memoryBytes,
     );
-    this.#blocks = new Cache(options.blockCacheBytes ?? 32 * MIB, (block) => block.length);
+    this.#blocks = new Cache(options.blockCacheBytes ?? 16 * MIB, (block) => block.length);
   }
 
   /** Whether a live pack's directory names it. Reads no block. */

@@ -217,6 +217,16 @@ export class PackDirectory {
     return this.#columns.firstOrdinals[block] as number;
   }
 
+  /** Whether there are messages in the block, and not only what they refer to. */
+  holdsMessages(block: number): boolean {
+    this.#checkBlock(block);
+    const { firstOrdinals } = this.#columns;
+    const end = firstOrdinals[block + 1] as number;
+    for (let ordinal = firstOrdinals[block] as number; ordinal < end; ordinal++)
+      if (this.kindAt(ordinal) === "message") return true;
+    return false;
+  }
+
   /** From the start of the pack: where the first block begins, which is the length of the header. */
   get blocksStart(): number {
     return this.#columns.blockOffsets[0] as number;

@@ -21,6 +21,7 @@ import { collect, example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import { workerThreads } from "../threads.ts";
 
 interface Options {
   readonly server?: string;
@@ -36,8 +37,8 @@ interface Options {
 }
 
 const FINDINGS_SHOWN = 20;
-/** Beside the command's own: a second one takes it beyond 256 MB (docs/decisions/0012-restore-in-workers.md). */
-const THREADS = 1;
+/** Beside the command's own: a third one would take it beyond 256 MB (docs/decisions/0012-restore-in-workers.md). */
+const THREADS_MAX = 2;
 
 export const registerRestore: Register = (program, act) => {
   const command = program
@@ -78,7 +79,7 @@ export const registerRestore: Register = (program, act) => {
         return undefined;
       }
       const { objects, backend, seal } = repository;
-      const workers = { objects, backend, seal, threads: THREADS };
+      const workers = { objects, backend, seal, threads: Math.min(THREADS_MAX, workerThreads()) };
       const runbook = runbookFor(options, root);
       const result = await session.withProgress(() =>
         runRestore(prepared, { source: objects, clock, progress, signal, workers, runbook }),

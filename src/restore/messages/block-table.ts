@@ -2,11 +2,19 @@
 import type { OpenedPack } from "../../store/pack-reader.ts";
 import type { TaskBlock } from "./task.ts";
 
+/**
+ * Blocks with messages come before those with nothing but their parts: what a message waits with until its last part is
+ * open are then its head and tail, a few KB, and not its attachments.
+ */
+export const PHASES = ["messages", "parts"] as const;
+export type Phase = (typeof PHASES)[number];
+
 export class BlockTable {
   readonly #blocks: TaskBlock[] = [];
   /** By pack, then by block: the position here. */
   readonly #packs = new Map<string, { readonly order: number; readonly positions: Map<number, number> }>();
   readonly #orders: number[] = [];
+  readonly #phases: Phase[] = [];
 
   /** @param hex - of the pack's id. @returns its position. */
   take(hex: string, pack: OpenedPack, number: number): number {
@@ -22,6 +30,7 @@ export class BlockTable {
     const next = this.#blocks.push({ packId, headerBytes, number, place: directory.blockAt(number) }) - 1;
     known.positions.set(number, next);
     this.#orders.push(known.order);
+    this.#phases.push(directory.holdsMessages(number) ? "messages" : "parts");
     return next;
   }
 
@@ -36,8 +45,14 @@ export class BlockTable {
     return this.#orders[position] as number;
   }
 
-  /** By pack, as they were first met, then as they lie in it. */
+  phase(position: number): Phase {
+    return this.#phases[position] as Phase;
+  }
+
+  /** By phase, by pack, as they were first met, then as they lie in it. */
   compare(a: number, b: number): number {
+    const byPhase = PHASES.indexOf(this.phase(a)) - PHASES.indexOf(this.phase(b));
+    if (byPhase !== 0) return byPhase;
     const byPack = this.pack(a) - this.pack(b);
     return byPack !== 0 ? byPack : this.at(a).number - this.at(b).number;
   }

@@ -6,6 +6,7 @@ import type { Backend } from "../../backend/backend.ts";
 import type { ByteString } from "../../base/byte-string.ts";
 import type { ObjectReader } from "../../store/object-reader.ts";
 import type { SealContext } from "../../store/seal-context.ts";
+import { PHASES } from "./block-table.ts";
 import { SpillFile } from "./spill-file.ts";
 import type { MessageOutcome, RestoreWorkerPort } from "./task.ts";
 import { type MessageJob, MessageWindow, type RowsTask, type TaskUnit } from "./window.ts";
@@ -106,7 +107,7 @@ export class MessageRestorer {
     const spill = window.needsSpill ? new SpillFile(this.#options.target) : undefined;
     try {
       const work = new WindowWork(window);
-      await this.#run(work, (isWhole) => window.units(spill?.fd, isWhole));
+      for (const phase of PHASES) await this.#run(work, (isWhole) => window.units(phase, spill?.fd, isWhole));
       const left = work.left();
       if (left.length > 0) await this.#run(work, () => window.leftUnits(spill?.fd, left));
     } finally {

@@ -7,7 +7,7 @@ import type { MailboxDirectory, MessageEntry } from "../../manifest/model.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../../store/object.ts";
 import type { ObjectCopy, ObjectReader } from "../../store/object-reader.ts";
 import type { Attributes } from "../attributes.ts";
-import { BlockTable } from "./block-table.ts";
+import { BlockTable, type Phase } from "./block-table.ts";
 import { type Extent, SPILL, type TaskCopy, type TaskMessage, type WriteTask } from "./task.ts";
 
 /** Where messages of a mailbox come from and go to. */
@@ -161,20 +161,21 @@ export class MessageWindow {
   }
 
   /**
-   * Everything, in the order in which it is stored: each block once. A message is written when the last of its blocks is
-   * open; what it needs of those before is put aside.
+   * Everything of a phase, in the order in which it is stored: each block once. A message is written when the last of its
+   * blocks is open; what it needs of those before is put aside. The phases follow each other as in PHASES.
    * @param isWhole - whether all that was put aside for a message is there, when a unit makes its tasks; other messages
    *   are left to `leftUnits`.
    */
-  units(spillFd: number | undefined, isWhole: (row: number) => boolean): TaskUnit[] {
+  units(phase: Phase, spillFd: number | undefined, isWhole: (row: number) => boolean): TaskUnit[] {
     const rows = new Map<number, number[]>();
     const copies = new Map<number, Copy[]>();
     for (let row = 0; row < this.#count; row++) {
       const parted = this.#parted.get(row);
-      append(rows, parted?.block ?? this.#field(row, BLOCK), row);
+      const last = parted?.block ?? this.#field(row, BLOCK);
+      if (this.#blocks.phase(last) === phase) append(rows, last, row);
       parted?.spillOffsets.forEach((offset, position) => {
         const { block = 0 } = parted.extents[position] ?? {};
-        if (offset !== SPILL) append(copies, block, { row, position });
+        if (offset !== SPILL && this.#blocks.phase(block) === phase) append(copies, block, { row, position });
       });
     }
     return this.#inOrder(new Set([...rows.keys(), ...copies.keys()])).map((block) => ({

@@ -4,6 +4,7 @@
  */
 import { readSync, writeSync } from "node:fs";
 import type { Backend } from "../../backend/backend.ts";
+import { DeadBuffers } from "../../base/dead-buffers.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../../base/errors.ts";
 import { ioError } from "../../base/io-error.ts";
 import { assembleStretches } from "../../chunker/assemble.ts";
@@ -27,8 +28,12 @@ import { writeWhole } from "./write-whole.ts";
 
 const BUFFER_BYTES = 1024 * 1024;
 const BUFFER_BYTES_KEPT = 4 * BUFFER_BYTES;
+const DEAD_BYTES_MAX = 64 * 1024 * 1024;
+/** For what a message has put aside. */
+const SPILL_ROOM_BYTES = 2 * 1024 * 1024;
 /** Packs of which the key is kept. */
 const SEALS_MAX = 256;
+const EMPTY = Buffer.alloc(0);
 
 export class RestoreWorker {
   readonly #backend: Backend;
@@ -38,6 +43,8 @@ export class RestoreWorker {
   readonly #seals = new Cache<string, PackSeal>(SEALS_MAX, () => 1);
   /** Each message is put together here. */
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  readonly #room = new SpillRoom();
+  readonly #dead = new DeadBuffers(DEAD_BYTES_MAX);
   #openedBytes = 0;
 
   constructor(backend: Backend, settings: WorkerSettings) {
@@ -50,7 +57,7 @@ export class RestoreWorker {
   /** @throws {CyrvaultError} what writing met: the restore ends. What is wrong in the repository is an outcome. */
   async run(task: WriteTask): Promise<WriteResult> {
     const before = this.#openedBytes;
-    const window = new BlockWindow(task, (block) => this.#block(block));
+    const window = new BlockWindow(task, this.#room, (block) => this.#block(block));
     for (const copy of task.copies) await this.#copy(copy, window);
     // What one large message needed is not kept for good.
     if (this.#buffer.length > BUFFER_BYTES_KEPT) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -83,6 +90,7 @@ export class RestoreWorker {
   async #assemble({ head, tail, parts }: TaskMessage, window: BlockWindow): Promise<number | undefined> {
     const extents = [head, tail, ...parts];
     let size = 0;
+    this.#room.reuse();
     try {
       if (!window.has(extents)) await window.open(extents);
       assembleStretches(
@@ -122,6 +130,7 @@ export class RestoreWorker {
       if (stored === undefined) throw gone(name);
       const raw = seal.openBlock(number, place, stored);
       this.#openedBytes += raw.length;
+      this.#dead.note(2 * stored.length + raw.length);
       return raw;
     });
   }
@@ -140,10 +149,10 @@ class BlockWindow {
   readonly #open: (block: TaskBlock) => Promise<Buffer>;
   #held = new Map<number, Buffer>();
 
-  constructor({ blocks, spillFd }: WriteTask, open: (block: TaskBlock) => Promise<Buffer>) {
+  constructor({ blocks, spillFd }: WriteTask, room: SpillRoom, open: (block: TaskBlock) => Promise<Buffer>) {
     this.#blocks = blocks;
     this.#open = open;
-    this.spill = spillFd === undefined ? undefined : new Spill(spillFd);
+    this.spill = spillFd === undefined ? undefined : new Spill(spillFd, room);
   }
 
   has(extents: readonly Extent[]): boolean {
@@ -180,9 +189,11 @@ class BlockWindow {
 /** The coordinator's spill file. */
 class Spill {
   readonly #fd: number;
+  readonly #room: SpillRoom;
 
-  constructor(fd: number) {
+  constructor(fd: number, room: SpillRoom) {
     this.#fd = fd;
+    this.#room = room;
   }
 
   write(bytes: Uint8Array, offset: number): void {
@@ -195,7 +206,7 @@ class Spill {
   }
 
   read(offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+    const bytes = this.#room.take(length);
     try {
       for (let done = 0; done < length; ) {
         const count = readSync(this.#fd, bytes, done, length - done, offset + done);
@@ -210,7 +221,23 @@ class Spill {
   }
 }
 
-const EMPTY = Buffer.alloc(0);
+/** Where what is put aside of one message is read to, used again for the next. */
+class SpillRoom {
+  #bytes: Buffer = EMPTY;
+  #used = 0;
+
+  reuse(): void {
+    this.#used = 0;
+  }
+
+  take(length: number): Buffer {
+    if (this.#bytes.length === 0) this.#bytes = Buffer.allocUnsafeSlow(SPILL_ROOM_BYTES);
+    if (this.#used + length > this.#bytes.length) return Buffer.allocUnsafeSlow(length);
+    const from = this.#used;
+    this.#used += length;
+    return this.#bytes.subarray(from, this.#used);
+  }
+}
 
 function isOfRepository(error: unknown): boolean {
   // A backend that cannot be read is met again, and told, by whoever restores the message by itself.
