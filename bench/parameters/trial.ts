@@ -22,7 +22,7 @@ import { cpuSeconds, type Variant } from "./variant.ts";
 const SEGMENT_BYTES_AN_OBJECT = PREFIX_BYTES + 1 + 3 + 1.25 + 0.02;
 /** Header, footer and seal of a pack, its mention in a segment. */
 const PACK_FRAME_BYTES = 250;
-/** What `stats` says the manifest of a server with ordinary mailboxes takes for each of its messages. */
+/** An assumption: what the manifest of a server with ordinary mailboxes takes for each of its messages. */
 const MANIFEST_BYTES_A_MESSAGE = 44;
 
 export interface TrialResult {

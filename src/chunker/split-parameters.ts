@@ -2,7 +2,7 @@
 import { assert } from "../base/errors.ts";
 import { ATTACHMENT_CUTS, FastCdc } from "./fastcdc.ts";
 
-/** Equal attachments become equal parts only where these are equal: they belong to the repository. */
+/** Equal attachments become equal parts only where these are equal: all writers of a repository should have the same. */
 export interface SplitParameters {
   /** Base64 bodies of at least so many bytes, decoded, become parts. At most 64 KiB. */
   readonly partBytesMin: number;
