@@ -2,7 +2,7 @@
  * What a file is, without following a symlink: by statx(2) into one buffer that is used again, which takes half the
  * time of Node's lstat with `bigint` and leaves less behind. Without the C library, or the call, Node's serves.
  */
-import { lstatSync } from "node:fs";
+import { type BigIntStats, lstatSync } from "node:fs";
 import { type ByteString, toFsPath } from "./byte-string.ts";
 import type { FileStat } from "./file-stat.ts";
 import { foldInode } from "./posix.ts";
@@ -81,7 +81,10 @@ function deviceOf(major: number, minor: number): bigint {
 
 function fromNode(path: ByteString): RawStat | undefined {
   const stats = lstatSync(toFsPath(path), { bigint: true, throwIfNoEntry: false });
-  if (stats === undefined) return undefined;
+  return stats === undefined ? undefined : rawStatOf(stats);
+}
+
+export function rawStatOf(stats: BigIntStats): RawStat {
   return {
     device: stats.dev,
     stat: {

@@ -4,11 +4,11 @@
  */
 import { toHex } from "../base/bytes.ts";
 import { formatAcceptRule, parseAcceptRule } from "../manifest/accept-rules.ts";
-import { aCount, aString, JsonFields, JsonPlace, listOf } from "../manifest/json-fields.ts";
+import { aCount, aString, listOf } from "../manifest/json-fields.ts";
+import { readSealedJson, type SealedPlace } from "../manifest/sealed-json.ts";
 import type { Repository } from "../store/repository.ts";
 
-type Place = Pick<Repository, "backend" | "sealer">;
-type WritablePlace = Place & Pick<Repository, "requireWritable">;
+type WritablePlace = SealedPlace & Pick<Repository, "requireWritable">;
 
 const PREFIX = "accepted/";
 const PURPOSE = "accepted";
@@ -16,22 +16,10 @@ const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const FORMAT = 1;
 
 /** Sorted. None where nobody has accepted anything. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
-export async function readAcceptRules(
-  { backend, sealer }: Place,
-  server: string,
-): Promise<readonly string[]> {
-  const name = nameFor(sealer, server);
-  const sealed = await backend.read(name, FILE_BYTES_MAX);
-  if (sealed === undefined) return [];
-  const at = new JsonPlace(name);
-  let value: unknown;
-  try {
-    value = JSON.parse(sealer.openNamed(PURPOSE, name, sealed).toString("utf8"));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw at.wrong("JSON");
-  }
-  const fields = new JsonFields(value, at);
+export async function readAcceptRules(place: SealedPlace, server: string): Promise<readonly string[]> {
+  const read = await readSealedJson(place, nameFor(place.sealer, server), PURPOSE, FILE_BYTES_MAX);
+  if (read === undefined) return [];
+  const { fields, at } = read;
   if (fields.read("format", aCount) !== FORMAT || fields.read("server", aString) !== server)
     throw at.wrong("the accepted findings of this server");
   return fields.read("rules", listOf(aString));

@@ -1,6 +1,6 @@
 /** Small files: kept inside their entry, or as `meta` objects. */
 import { equalBytes } from "../base/bytes.ts";
-import { assert, CyrvaultError } from "../base/errors.ts";
+import { assert, CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { asObjectId, OBJECT_ID_BYTES, type ObjectId } from "../store/object.ts";
 import { MAX_IDS_IN_ENTRY, MAX_INLINE_BYTES } from "./content-encoding.ts";
 import { type ContentPair, PairJoiner, VERBATIM } from "./content-pair.ts";
@@ -119,9 +119,21 @@ async function pieceIds(
   return ids;
 }
 
+/** @param joiner - is afterwards as a reader's is who has joined what is stored. */
 function provenPair(pair: ContentPair, joiner: PairJoiner): Omit<ContentPair, "bytes"> {
-  const joined = joiner.join(pair.lasting, pair.changing);
-  return equalBytes(joined, pair.bytes) ? pair : { lasting: pair.bytes.slice(), changing: VERBATIM };
+  if (makesItsBytes(pair, joiner)) return pair;
+  const verbatim = { lasting: pair.bytes.slice(), changing: VERBATIM };
+  joiner.join(verbatim.lasting, verbatim.changing);
+  return verbatim;
+}
+
+function makesItsBytes({ lasting, changing, bytes }: ContentPair, joiner: PairJoiner): boolean {
+  try {
+    return equalBytes(joiner.join(lasting, changing), bytes);
+  } catch (error) {
+    if (isCyrvaultError(error, "REPOSITORY_DAMAGED")) return false;
+    throw error;
+  }
 }
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {

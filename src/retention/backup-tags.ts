@@ -1,7 +1,8 @@
 /** Tags and holds of backups: one small sealed file each, `tags/<backup id>`. Format: docs/formats/repository.md. */
 import { isCyrvaultError } from "../base/errors.ts";
 import { isBackupId } from "../manifest/backup-id.ts";
-import { aCount, aString, JsonFields, JsonPlace, listOf, optional } from "../manifest/json-fields.ts";
+import { aCount, aString, listOf, optional } from "../manifest/json-fields.ts";
+import { readSealedJson, type SealedPlace } from "../manifest/sealed-json.ts";
 import type { Repository } from "../store/repository.ts";
 
 export interface BackupTags {
@@ -10,8 +11,6 @@ export interface BackupTags {
   /** Why it must not be forgotten; undefined: it may be. */
   readonly hold: string | undefined;
 }
-
-type Place = Pick<Repository, "backend" | "sealer">;
 
 const PREFIX = "tags/";
 const PURPOSE = "tags";
@@ -22,7 +21,7 @@ export const NO_TAGS: BackupTags = { tags: [], hold: undefined };
 
 /** Of all backups that have any. @param onDamaged - told of a file that cannot be read; its backup then counts as held. */
 export async function readAllTags(
-  place: Place,
+  place: SealedPlace,
   onDamaged: (backup: string, reason: string) => void,
 ): Promise<Map<string, BackupTags>> {
   const all = new Map<string, BackupTags>();
@@ -41,19 +40,10 @@ export async function readAllTags(
 }
 
 /** @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
-export async function readTags({ backend, sealer }: Place, backup: string): Promise<BackupTags> {
-  const name = PREFIX + backup;
-  const sealed = await backend.read(name, FILE_BYTES_MAX);
-  if (sealed === undefined) return NO_TAGS;
-  const at = new JsonPlace(name);
-  let value: unknown;
-  try {
-    value = JSON.parse(sealer.openNamed(PURPOSE, name, sealed).toString("utf8"));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw at.wrong("JSON");
-  }
-  const fields = new JsonFields(value, at);
+export async function readTags(place: SealedPlace, backup: string): Promise<BackupTags> {
+  const read = await readSealedJson(place, PREFIX + backup, PURPOSE, FILE_BYTES_MAX);
+  if (read === undefined) return NO_TAGS;
+  const { fields, at } = read;
   if (fields.read("format", aCount) !== FORMAT || fields.read("backup", aString) !== backup)
     throw at.wrong("the tags of this backup");
   return {
@@ -64,7 +54,7 @@ export async function readTags({ backend, sealer }: Place, backup: string): Prom
 
 /** Whoever writes last wins. */
 export async function writeTags(
-  place: Place & Pick<Repository, "requireWritable">,
+  place: SealedPlace & Pick<Repository, "requireWritable">,
   backup: string,
   { tags, hold }: BackupTags,
 ): Promise<void> {

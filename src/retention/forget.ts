@@ -78,7 +78,7 @@ export async function runForget(
 
 /** @throws {CyrvaultError} `USAGE`: there are none. */
 export function requireRules(rules: RetentionRules): void {
-  if (!isEmpty(rules)) return;
+  if (hasRules(rules)) return;
   throw new CyrvaultError("USAGE", "which backups are to stay?", {
     hint: "give --keep-daily 14 or another --keep option, or name the backups that are to go",
   });
@@ -96,6 +96,7 @@ function candidateOf(root: ManifestRoot, tags: BackupTags | undefined): Retentio
   };
 }
 
-function isEmpty({ last, hourly, daily, weekly, monthly, yearly, withinMs, tags }: RetentionRules): boolean {
-  return last + hourly + daily + weekly + monthly + yearly + withinMs === 0 && tags.length === 0;
+export function hasRules(rules: RetentionRules): boolean {
+  const { last, hourly, daily, weekly, monthly, yearly, withinMs, tags } = rules;
+  return last + hourly + daily + weekly + monthly + yearly + withinMs > 0 || tags.length > 0;
 }

@@ -6,8 +6,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSy
 import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
-import { foldInode } from "../base/posix.ts";
-import { statNoFollow } from "../base/posix-stat.ts";
+import { rawStatOf, statNoFollow } from "../base/posix-stat.ts";
 
 export type FileType = "file" | "directory" | "symlink" | "special";
 
@@ -25,20 +24,7 @@ export function toSourceStat(stats: BigIntStats): SourceStat {
       : stats.isSymbolicLink()
         ? "symlink"
         : "special";
-  return {
-    type,
-    device: stats.dev,
-    stat: {
-      mode: Number(stats.mode),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      size: Number(stats.size),
-      mtimeNs: stats.mtimeNs,
-      ctimeNs: stats.ctimeNs,
-      inode: foldInode(stats.ino),
-      links: Number(stats.nlink),
-    },
-  };
+  return { type, ...rawStatOf(stats) };
 }
 
 /** undefined when there is nothing. @throws {CyrvaultError} `IO` for every other failure. */

@@ -1,7 +1,15 @@
+import { CyrvaultError } from "../../base/errors.ts";
 import { chooseBackup, readBackups } from "../../inspect/backups.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import { readAllTags } from "../../retention/backup-tags.ts";
-import { goingOf, planByName, planByPolicy, requireRules, runForget } from "../../retention/forget.ts";
+import {
+  goingOf,
+  hasRules,
+  planByName,
+  planByPolicy,
+  requireRules,
+  runForget,
+} from "../../retention/forget.ts";
 import { parseDuration, parseKeepCount } from "../../retention/parse-rules.ts";
 import type { RetentionCandidate, RetentionRules } from "../../retention/policy.ts";
 import { collect, example, type Register } from "../command.ts";
@@ -37,8 +45,8 @@ export const registerForget: Register = (program, act) => {
     .addHelpText(
       "after",
       `
-The newest backup of a server stays in any case, so does its newest one without errors, and so do backups with a hold
-(cyrvault tag --hold) or a date that cannot be right. What goes can be brought back by \`cyrvault undelete\` until
+By policy, the newest backup of a server stays in any case, so does its newest one without errors, and so does one with
+a date that cannot be right. One with a hold (cyrvault tag --hold) stays even if it is named. What goes can be brought back by \`cyrvault undelete\` until
 \`cyrvault prune\` has removed it. Space is freed by prune alone.
 ${example(
   "cyrvault forget --repo /backup/cyrus --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --dry-run",
@@ -48,6 +56,8 @@ ${example(
   act<Options>(command, async (session, selectors, options) => {
     const rules = rulesOf(options);
     if (selectors.length === 0) requireRules(rules);
+    else if (hasRules(rules))
+      throw new CyrvaultError("USAGE", "backups by name and --keep options at once: which of them?");
     const { output, json, clock, signal, onUnreadable } = session;
     const { server, dryRun = false } = options;
     await session.withRepository(dryRun ? "read" : "write", async (repository) => {

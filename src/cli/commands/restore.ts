@@ -37,7 +37,7 @@ interface Options {
 }
 
 const FINDINGS_SHOWN = 20;
-/** Beside the command's own: a third one would take it beyond 256 MB (docs/decisions/0012-restore-in-workers.md). */
+/** Beside the command's own. Two already come to about 256 MB, and may go beyond (docs/decisions/0012-restore-in-workers.md). */
 const THREADS_MAX = 2;
 
 export const registerRestore: Register = (program, act) => {

@@ -60,6 +60,7 @@ describe("usage", () => {
     ["an owner that is none", ["restore", "--repo", "r", "latest", "--target", "t", "--owner", "no-such"]],
     ["a set of UIDs", ["restore", "--repo", "r", "latest", "--target", "t", "--uid", "a:b"]],
     ["forgetting by no rule", ["forget", "--repo", "r"]],
+    ["forgetting by name and by rule", ["forget", "--repo", "r", "latest", "--keep-last", "2"]],
     ["a number to keep", ["forget", "--repo", "r", "--keep-last", "-1"]],
     ["a time to keep", ["forget", "--repo", "r", "--keep-within", "3m"]],
     ["a hold without a reason", ["tag", "--repo", "r", "latest", "--hold", " "]],

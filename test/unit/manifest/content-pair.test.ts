@@ -239,3 +239,27 @@ describe("storeContent() of pairs", () => {
     expect(Buffer.compare(Buffer.concat(await collect(readContent(content, pages))), bytes)).toBe(0);
   });
 });
+
+test("a pair that does not make its bytes is stored as it is, and the pairs behind it still come back", async () => {
+  const file = indexOf(range(1, 400), (uid) => 40 + (uid % 9));
+  const pairs = [...pairIndexRecords(layoutOf(112), stretchesOf(file, 4096), file.length)].map(
+    ({ bytes, lasting, changing }) => ({
+      bytes: Buffer.from(bytes),
+      lasting: Buffer.from(lasting),
+      changing,
+    }),
+  );
+  expect(pairs.length).toBeGreaterThan(3);
+  for (const wrong of [
+    (changing: Uint8Array) => changing.with(changing.length - 1, (changing.at(-1) as number) ^ 1),
+    (changing: Uint8Array) => changing.slice(0, -1),
+  ])
+    for (let broken = 0; broken < pairs.length; broken++) {
+      const pages = new MemoryPages();
+      const given = pairs.map((pair, i) =>
+        i === broken ? { ...pair, changing: wrong(pair.changing) } : pair,
+      );
+      const content = await storeContent(given, pages);
+      expect(Buffer.concat(await collect(readContent(content, pages))).equals(file)).toBe(true);
+    }
+});
