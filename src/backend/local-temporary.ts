@@ -1,10 +1,10 @@
 /** Names of unfinished files in a local repository's `tmp/`, and what becomes of those that nobody finished. */
 import { createHash, randomBytes } from "node:crypto";
-import { lstat, readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { removeLeftover } from "../base/durable.ts";
 import { systemCode } from "../base/errors.ts";
+import type { FileSystem } from "../base/file-system.ts";
 
 /** A process id means something only on its own machine. */
 const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
@@ -22,10 +22,10 @@ export function temporaryName(): string {
  *
  * @param nowMs - by the clock that stamps files in `directory`.
  */
-export async function removeOldTemporaries(directory: string, nowMs: number): Promise<void> {
-  let entries: string[];
+export async function removeOldTemporaries(fs: FileSystem, directory: string, nowMs: number): Promise<void> {
+  const entries: string[] = [];
   try {
-    entries = await readdir(directory);
+    for await (const { name } of fs.entries(directory)) entries.push(name);
   } catch {
     return;
   }
@@ -33,8 +33,8 @@ export async function removeOldTemporaries(directory: string, nowMs: number): Pr
     const match = NAME.exec(entry);
     if (match === null || (match[1] === HOST && isAlive(Number(match[2])))) continue;
     const path = join(directory, entry);
-    const stats = await lstat(path).catch(() => undefined);
-    if (stats !== undefined && nowMs - stats.mtimeMs > KEEP_MS) await removeLeftover(path);
+    const stats = await fs.lstat(path).catch(() => undefined);
+    if (stats !== undefined && nowMs - stats.mtimeMs > KEEP_MS) await removeLeftover(fs, path);
   }
 }
 

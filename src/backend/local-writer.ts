@@ -1,18 +1,19 @@
-import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { removeLeftover, syncDirectory, writeAll } from "../base/durable.ts";
 import { type PlaceMethod, placeNew } from "../base/durable-place.ts";
 import { assert, isCyrvaultError } from "../base/errors.ts";
+import type { FileSystem, OpenFile } from "../base/file-system.ts";
 import { ioError } from "../base/io-error.ts";
 import type { BackendWriter } from "./backend.ts";
 import { nameExists } from "./backend-name.ts";
 
 /** One unfinished file. Each step of a commit is taken once, so that a commit can be called again after a failure. */
 export class LocalWriter implements BackendWriter {
+  readonly #fs: FileSystem;
   readonly #name: string;
   readonly #path: string;
   readonly #temporary: string;
-  readonly #handle: FileHandle;
+  readonly #handle: OpenFile;
   readonly #methods: readonly PlaceMethod[] | undefined;
   #state: "writing" | "synced" | "named" | "committed" | "gone" = "writing";
   /** Why it is gone, when a failure and not `abort` was the reason. */
@@ -20,12 +21,14 @@ export class LocalWriter implements BackendWriter {
   #busy = false;
 
   constructor(
+    fs: FileSystem,
     name: string,
     path: string,
     temporary: string,
-    handle: FileHandle,
+    handle: OpenFile,
     methods: readonly PlaceMethod[] | undefined,
   ) {
+    this.#fs = fs;
     this.#name = name;
     this.#path = path;
     this.#temporary = temporary;
@@ -50,7 +53,7 @@ export class LocalWriter implements BackendWriter {
       this.#refuseWhenGone();
       if (this.#state === "writing") await this.#sync();
       if (this.#state === "synced") await this.#place();
-      if (this.#state === "named") await syncDirectory(dirname(this.#path));
+      if (this.#state === "named") await syncDirectory(this.#fs, dirname(this.#path));
       this.#state = "committed";
     });
   }
@@ -74,7 +77,7 @@ export class LocalWriter implements BackendWriter {
 
   async #place(): Promise<void> {
     try {
-      await placeNew(this.#temporary, this.#path, this.#methods);
+      await placeNew(this.#fs, this.#temporary, this.#path, this.#methods);
     } catch (error) {
       throw isCyrvaultError(error, "NAME_EXISTS") ? await this.#give(nameExists(this.#name)) : error;
     }
@@ -90,7 +93,7 @@ export class LocalWriter implements BackendWriter {
   async #discard(): Promise<void> {
     if (this.#state === "writing") await this.#handle.close().catch(() => undefined);
     this.#state = "gone";
-    await removeLeftover(this.#temporary);
+    await removeLeftover(this.#fs, this.#temporary);
   }
 
   #refuseWhenGone(): void {

@@ -4,13 +4,13 @@
  *
  * All of a repository lies on one filesystem: a name is given by link or rename.
  */
-import type { Dirent } from "node:fs";
-import { type FileHandle, open, opendir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { makeDirectories, makeDirectory, replaceFile, syncDirectory } from "../base/durable.ts";
 import type { PlaceMethod } from "../base/durable-place.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
+import type { DirectoryEntry, FileSystem, OpenFile } from "../base/file-system.ts";
 import { ioError } from "../base/io-error.ts";
+import { nodeFileSystem } from "../base/node-file-system.ts";
 import type { Backend, BackendFile, BackendProperties, BackendWriter } from "./backend.ts";
 import {
   assertName,
@@ -31,10 +31,13 @@ const LIST_BATCH = 64;
 export interface LocalBackendOptions {
   /** How a finished file gets its name; for tests of the ways that this filesystem would not need. */
   readonly placeMethods?: readonly PlaceMethod[];
+  /** Default: that of this machine. */
+  readonly fileSystem?: FileSystem;
 }
 
 export class LocalBackend implements Backend {
   readonly properties: BackendProperties;
+  readonly #fs: FileSystem;
   readonly #root: string;
   readonly #placeMethods: readonly PlaceMethod[] | undefined;
   /** Directories known to be there and durable, by their path below the root. */
@@ -42,6 +45,7 @@ export class LocalBackend implements Backend {
   #cleaned = false;
 
   constructor(directory: string, options: LocalBackendOptions = {}) {
+    this.#fs = options.fileSystem ?? nodeFileSystem;
     this.#root = resolve(directory);
     this.#placeMethods = options.placeMethods;
     this.properties = {
@@ -65,20 +69,20 @@ export class LocalBackend implements Backend {
     assertName(name);
     await this.#prepare(name);
     const temporary = this.#temporary();
-    let handle: FileHandle;
+    let handle: OpenFile;
     try {
-      handle = await open(temporary, "wx", 0o600);
+      handle = await this.#fs.create(temporary, 0o600);
     } catch (cause) {
       throw ioError(`cannot create ${temporary}`, cause);
     }
     await this.#clean(handle);
-    return new LocalWriter(name, this.#path(name), temporary, handle, this.#placeMethods);
+    return new LocalWriter(this.#fs, name, this.#path(name), temporary, handle, this.#placeMethods);
   }
 
   async replace(name: string, bytes: Uint8Array): Promise<void> {
     assertName(name);
     await this.#prepare(name);
-    await replaceFile(this.#path(name), bytes, { mode: 0o600, temporary: this.#temporary() });
+    await replaceFile(this.#fs, this.#path(name), bytes, { mode: 0o600, temporary: this.#temporary() });
   }
 
   async read(name: string, maxBytes: number): Promise<Buffer | undefined> {
@@ -108,12 +112,12 @@ export class LocalBackend implements Backend {
     assertName(name);
     const path = this.#path(name);
     try {
-      await unlink(path);
+      await this.#fs.unlink(path);
     } catch (cause) {
       if (systemCode(cause) === "ENOENT") return false;
       throw ioError(`cannot remove ${path}`, cause);
     }
-    await syncDirectory(dirname(path));
+    await syncDirectory(this.#fs, dirname(path));
     return true;
   }
 
@@ -131,11 +135,11 @@ export class LocalBackend implements Backend {
 
   /** The directories of `name` and the one for unfinished files are there and durable. */
   async #prepare(name: string): Promise<void> {
-    await this.#directory("", () => makeDirectories(this.#root));
-    await this.#directory("tmp", () => makeDirectory(join(this.#root, "tmp")));
+    await this.#directory("", () => makeDirectories(this.#fs, this.#root));
+    await this.#directory("tmp", () => makeDirectory(this.#fs, join(this.#root, "tmp")));
     for (let slash = name.indexOf("/"); slash >= 0; slash = name.indexOf("/", slash + 1)) {
       const directory = name.slice(0, slash);
-      await this.#directory(directory, () => makeDirectory(this.#path(directory)));
+      await this.#directory(directory, () => makeDirectory(this.#fs, this.#path(directory)));
     }
   }
 
@@ -154,22 +158,22 @@ export class LocalBackend implements Backend {
   }
 
   /** Once for each opened backend, before its first write. Age is taken by the clock that stamps files there. */
-  async #clean(justMade: FileHandle): Promise<void> {
+  async #clean(justMade: OpenFile): Promise<void> {
     if (this.#cleaned) return;
     this.#cleaned = true;
     const nowMs = (await justMade.stat()).mtimeMs;
-    await removeOldTemporaries(join(this.#root, "tmp"), nowMs);
+    await removeOldTemporaries(this.#fs, join(this.#root, "tmp"), nowMs);
   }
 
   async #withFile<T>(
     name: string,
-    use: (handle: FileHandle, bytes: number) => Promise<T>,
+    use: (handle: OpenFile, bytes: number) => Promise<T>,
   ): Promise<T | undefined> {
     assertName(name);
     const path = this.#path(name);
-    let handle: FileHandle;
+    let handle: OpenFile;
     try {
-      handle = await open(path, "r");
+      handle = await this.#fs.open(path);
     } catch (cause) {
       if (systemCode(cause) === "ENOENT") return undefined;
       throw ioError(`cannot open ${path}`, cause);
@@ -188,7 +192,7 @@ export class LocalBackend implements Backend {
   async #sizeOf(name: string): Promise<number | undefined> {
     const path = this.#path(name);
     try {
-      const stats = await stat(path);
+      const stats = await this.#fs.stat(path);
       if (!stats.isFile()) throw notAFile(path);
       return stats.size;
     } catch (cause) {
@@ -211,21 +215,21 @@ export class LocalBackend implements Backend {
     yield* await this.#sizes(batch);
   }
 
-  async *#entries(directory: string): AsyncGenerator<Dirent, void, undefined> {
+  async *#entries(directory: string): AsyncGenerator<DirectoryEntry, void, undefined> {
     const path = this.#path(directory);
     try {
-      yield* await opendir(path, { bufferSize: 256 });
+      yield* this.#fs.entries(path);
     } catch (cause) {
       if (systemCode(cause) !== "ENOENT") throw ioError(`cannot list ${path}`, cause);
     }
   }
 
   /** A part of a repository may be a symlink to another directory; some filesystems do not say what an entry is. */
-  async #isDirectory(name: string, entry: Dirent): Promise<boolean> {
+  async #isDirectory(name: string, entry: DirectoryEntry): Promise<boolean> {
     if (entry.isDirectory() || entry.isFile()) return entry.isDirectory();
     const path = this.#path(name);
     try {
-      return (await stat(path)).isDirectory();
+      return (await this.#fs.stat(path)).isDirectory();
     } catch (cause) {
       if (systemCode(cause) === "ENOENT") return false;
       throw ioError(`cannot stat ${path}`, cause);
@@ -242,7 +246,7 @@ export class LocalBackend implements Backend {
   }
 }
 
-async function readExactly(handle: FileHandle, name: string, start: number, length: number): Promise<Buffer> {
+async function readExactly(handle: OpenFile, name: string, start: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(length);
   for (let done = 0; done < length; ) {
     const { bytesRead } = await handle.read(buffer, done, length - done, start + done);

@@ -8,13 +8,11 @@
  *   it, which holds on one filesystem: its abilities are the same for all.
  */
 import { createHash } from "node:crypto";
-import { link, lstat, open, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fromText } from "./byte-string.ts";
 import { assert, CyrvaultError, systemCode } from "./errors.ts";
+import type { FileSystem } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
-import { renameNoReplace } from "./posix.ts";
 
 export type PlaceMethod = "link" | "rename" | "claim";
 
@@ -24,16 +22,17 @@ export type PlaceMethod = "link" | "rename" | "claim";
  * @throws {CyrvaultError} `NAME_EXISTS`: nothing was touched, `temporary` is still there.
  */
 export async function placeNew(
+  fs: FileSystem,
   temporary: string,
   path: string,
   methods: readonly PlaceMethod[] = ["link", "rename", "claim"],
 ): Promise<void> {
-  for (const method of methods) if (await WAYS[method](temporary, path)) return;
+  for (const method of methods) if (await WAYS[method](fs, temporary, path)) return;
   assert(false, `no way to place a file among ${methods.join(", ")}`);
 }
 
 /** Each answers false when the filesystem does not know this way. */
-const WAYS: Record<PlaceMethod, (temporary: string, path: string) => Promise<boolean>> = {
+const WAYS: Record<PlaceMethod, (fs: FileSystem, temporary: string, path: string) => Promise<boolean>> = {
   link: placeByLink,
   rename: placeByRename,
   claim: placeByClaim,
@@ -42,36 +41,35 @@ const WAYS: Record<PlaceMethod, (temporary: string, path: string) => Promise<boo
 /** What link(2) says where there are no hard links. EPERM also covers directories that forbid them. */
 const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
-async function placeByLink(temporary: string, path: string): Promise<boolean> {
+async function placeByLink(fs: FileSystem, temporary: string, path: string): Promise<boolean> {
   try {
-    await link(temporary, path);
+    await fs.link(temporary, path);
   } catch (cause) {
     const code = systemCode(cause);
     if (code !== undefined && NO_LINKS.has(code)) return false;
     // NFS: the server did it, its answer was lost, the client asked again.
-    const ours = code === "EEXIST" && (await isSameFile(temporary, path));
+    const ours = code === "EEXIST" && (await isSameFile(fs, temporary, path));
     if (!ours) throw placeError(path, cause);
   }
   try {
-    await unlink(temporary);
+    await fs.unlink(temporary);
   } catch (cause) {
     if (systemCode(cause) !== "ENOENT") throw ioError(`cannot remove ${temporary}`, cause);
   }
   return true;
 }
 
-async function isSameFile(a: string, b: string): Promise<boolean> {
+async function isSameFile(fs: FileSystem, a: string, b: string): Promise<boolean> {
   try {
-    const [left, right] = [await lstat(a, { bigint: true }), await lstat(b, { bigint: true })];
-    return left.ino === right.ino && left.dev === right.dev;
+    return (await fs.identify(a)) === (await fs.identify(b));
   } catch (cause) {
     if (systemCode(cause) === "ENOENT") return false;
     throw ioError(`cannot stat ${b}`, cause);
   }
 }
 
-async function placeByRename(temporary: string, path: string): Promise<boolean> {
-  const result = renameNoReplace(fromText(temporary), fromText(path));
+async function placeByRename(fs: FileSystem, temporary: string, path: string): Promise<boolean> {
+  const result = await fs.renameNoReplace(temporary, path);
   if (result === "exists") throw nameExists(path);
   return result === "renamed";
 }
@@ -79,32 +77,32 @@ async function placeByRename(temporary: string, path: string): Promise<boolean> 
 const CLAIM_WAIT_MS = 20;
 const CLAIM_TRIES = 250;
 
-async function placeByClaim(temporary: string, path: string): Promise<boolean> {
+async function placeByClaim(fs: FileSystem, temporary: string, path: string): Promise<boolean> {
   const claim = join(
     dirname(temporary),
     `claim-${createHash("sha256").update(path).digest("hex").slice(0, 32)}`,
   );
-  await takeClaim(claim, path);
+  await takeClaim(fs, claim, path);
   try {
-    if (await exists(path)) throw nameExists(path);
-    await rename(temporary, path);
+    if (await exists(fs, path)) throw nameExists(path);
+    await fs.rename(temporary, path);
   } catch (cause) {
     throw ioError(`cannot name ${path}`, cause);
   } finally {
-    await unlink(claim).catch(() => undefined); // a claim that stays is cleared away with old temporary files
+    await fs.unlink(claim).catch(() => undefined); // a claim that stays is cleared away with old temporary files
   }
   return true;
 }
 
-async function takeClaim(claim: string, path: string): Promise<void> {
+async function takeClaim(fs: FileSystem, claim: string, path: string): Promise<void> {
   for (let attempt = 0; attempt < CLAIM_TRIES; attempt++) {
     try {
-      await (await open(claim, "wx", 0o600)).close();
+      await (await fs.create(claim, 0o600)).close();
       return;
     } catch (cause) {
       if (systemCode(cause) !== "EEXIST") throw ioError(`cannot create ${claim}`, cause);
     }
-    if (await exists(path)) throw nameExists(path);
+    if (await exists(fs, path)) throw nameExists(path);
     await delay(CLAIM_WAIT_MS);
   }
   throw new CyrvaultError("LOCKED", `somebody else has claimed ${path} and does not finish`, {
@@ -113,9 +111,9 @@ async function takeClaim(claim: string, path: string): Promise<void> {
   });
 }
 
-async function exists(path: string): Promise<boolean> {
+async function exists(fs: FileSystem, path: string): Promise<boolean> {
   try {
-    await lstat(path);
+    await fs.lstat(path);
     return true;
   } catch (cause) {
     if (systemCode(cause) === "ENOENT") return false;

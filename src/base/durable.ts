@@ -3,25 +3,25 @@
  * promise resolves. Errors: `NO_SPACE`, `NAME_EXISTS`, otherwise `IO`.
  */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { placeNew } from "./durable-place.ts";
 import { CyrvaultError, systemCode } from "./errors.ts";
+import type { FileSystem, OpenFile } from "./file-system.ts";
 import { ioError } from "./io-error.ts";
 
-export async function syncFile(path: string): Promise<void> {
-  await syncPath(path, "r");
+export async function syncFile(fs: FileSystem, path: string): Promise<void> {
+  await syncPath(fs, path);
 }
 
 /** The names in it: what was made, renamed or removed in this directory is durable afterwards. */
-export async function syncDirectory(path: string): Promise<void> {
-  await syncPath(path, "r");
+export async function syncDirectory(fs: FileSystem, path: string): Promise<void> {
+  await syncPath(fs, path);
 }
 
-async function syncPath(path: string, flags: string): Promise<void> {
-  let handle: FileHandle | undefined;
+async function syncPath(fs: FileSystem, path: string): Promise<void> {
+  let handle: OpenFile | undefined;
   try {
-    handle = await open(path, flags);
+    handle = await fs.open(path);
     await handle.sync();
   } catch (cause) {
     throw ioError(`cannot make ${path} durable`, cause);
@@ -35,32 +35,32 @@ async function syncPath(path: string, flags: string): Promise<void> {
  * have died before doing that.
  * @returns false when it was there already.
  */
-export async function makeDirectory(path: string, mode = 0o700): Promise<boolean> {
+export async function makeDirectory(fs: FileSystem, path: string, mode = 0o700): Promise<boolean> {
   let made = true;
   try {
-    await mkdir(path, { mode });
+    await fs.mkdir(path, mode);
   } catch (cause) {
     if (systemCode(cause) !== "EEXIST") throw ioError(`cannot make the directory ${path}`, cause);
-    if (!(await isDirectory(path)))
+    if (!(await isDirectory(fs, path)))
       throw ioError(`cannot make the directory ${path}: something else is there`, cause);
     made = false;
   }
-  await syncDirectory(dirname(path));
+  await syncDirectory(fs, dirname(path));
   return made;
 }
 
 /** Like mkdir -p: every directory that is new gets a durable name. Those that were there are taken as they are. */
-export async function makeDirectories(path: string, mode = 0o700): Promise<void> {
-  if (await isDirectory(path)) return;
+export async function makeDirectories(fs: FileSystem, path: string, mode = 0o700): Promise<void> {
+  if (await isDirectory(fs, path)) return;
   const parent = dirname(path);
-  if (parent !== path) await makeDirectories(parent, mode);
-  await makeDirectory(path, mode);
+  if (parent !== path) await makeDirectories(fs, parent, mode);
+  await makeDirectory(fs, path, mode);
 }
 
 /** Follows symlinks. False also for what is there and is no directory. */
-async function isDirectory(path: string): Promise<boolean> {
+async function isDirectory(fs: FileSystem, path: string): Promise<boolean> {
   try {
-    return (await stat(path)).isDirectory();
+    return (await fs.stat(path)).isDirectory();
   } catch (cause) {
     if (systemCode(cause) === "ENOENT") return false;
     throw ioError(`cannot stat ${path}`, cause);
@@ -75,15 +75,25 @@ export interface DurableFileOptions {
 }
 
 /** Makes a file in an existing directory. @throws {CyrvaultError} `NAME_EXISTS`; what is there is not touched. */
-export async function createFile(path: string, bytes: Uint8Array, options: DurableFileOptions = {}) {
-  await throughTemporary(path, bytes, options, (temporary) => placeNew(temporary, path));
+export async function createFile(
+  fs: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+  options: DurableFileOptions = {},
+): Promise<void> {
+  await throughTemporary(fs, path, bytes, options, (temporary) => placeNew(fs, temporary, path));
 }
 
 /** Puts a file in place of what is there, or makes it. A reader sees the old content or the new, never a mixture. */
-export async function replaceFile(path: string, bytes: Uint8Array, options: DurableFileOptions = {}) {
-  await throughTemporary(path, bytes, options, async (temporary) => {
+export async function replaceFile(
+  fs: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+  options: DurableFileOptions = {},
+): Promise<void> {
+  await throughTemporary(fs, path, bytes, options, async (temporary) => {
     try {
-      await rename(temporary, path);
+      await fs.rename(temporary, path);
     } catch (cause) {
       throw ioError(`cannot replace ${path}`, cause);
     }
@@ -91,6 +101,7 @@ export async function replaceFile(path: string, bytes: Uint8Array, options: Dura
 }
 
 async function throughTemporary(
+  fs: FileSystem,
   path: string,
   bytes: Uint8Array,
   options: DurableFileOptions,
@@ -99,21 +110,21 @@ async function throughTemporary(
   const temporary =
     options.temporary ??
     join(dirname(path), `.${basename(path).slice(0, 200)}.${randomBytes(8).toString("hex")}`);
-  await writeNewFile(temporary, bytes, options.mode);
+  await writeNewFile(fs, temporary, bytes, options.mode);
   try {
     await place(temporary);
   } catch (error) {
-    await removeLeftover(temporary);
+    await removeLeftover(fs, temporary);
     throw error;
   }
-  await syncDirectory(dirname(path));
+  await syncDirectory(fs, dirname(path));
 }
 
 /** Writes and syncs the content; the name is not durable yet. Removes the file when that fails. */
-async function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
-  let handle: FileHandle;
+async function writeNewFile(fs: FileSystem, path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
+  let handle: OpenFile;
   try {
-    handle = await open(path, "wx", mode);
+    handle = await fs.create(path, mode);
   } catch (cause) {
     if (systemCode(cause) === "EEXIST")
       throw new CyrvaultError("NAME_EXISTS", `${path} exists`, { cause, context: { path } });
@@ -125,13 +136,13 @@ async function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): Prom
     await handle.close();
   } catch (cause) {
     await handle.close().catch(() => undefined); // the first error is the one to tell
-    await removeLeftover(path);
+    await removeLeftover(fs, path);
     throw ioError(`cannot write ${path}`, cause);
   }
 }
 
 /** Appends at the handle's position. Bare system errors: the caller knows the name. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+export async function writeAll(handle: OpenFile, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, null);
     done += bytesWritten;
@@ -139,6 +150,6 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<v
 }
 
 /** Best effort, after a failure that is the one to report: a temporary file that stays is no harm. */
-export async function removeLeftover(path: string): Promise<void> {
-  await unlink(path).catch(() => undefined);
+export async function removeLeftover(fs: FileSystem, path: string): Promise<void> {
+  await fs.unlink(path).catch(() => undefined);
 }

@@ -22,6 +22,11 @@ const BACKEND_SEAM = ["backend.ts", "backend-name.ts", "open-backend.ts", "read-
 const PURE = ["cyrus", "chunker"];
 const OUTSIDE_WORLD = /^node:(fs|net|child_process|http|https|dns|worker_threads|process|os)(\/|$)/;
 
+/** What lies below a repository's directory goes through base/file-system.ts; the LevelDB in index/ does not. */
+const BEHIND_THE_SEAM = /^(backend\/|store\/|base\/durable)/;
+const KEEPERS_OF_INDEX = ["store/object-index.ts", "store/rebuild-index.ts"];
+const FILES = /^node:fs(\/|$)/;
+
 /** Packages that have one home. */
 const HOMES: Readonly<Record<string, RegExp>> = {
   commander: /^cli\//,
@@ -66,6 +71,8 @@ function violation(file: string, { specifier, typeOnly }: Import): string | unde
     if (HOMES[name]?.test(file) === false) return `${file}: ${name} belongs elsewhere (${HOMES[name]})`;
     if (PURE.includes(folder) && OUTSIDE_WORLD.test(specifier))
       return `${file}: ${folder}/ is pure, no ${specifier}`;
+    if (FILES.test(specifier) && BEHIND_THE_SEAM.test(file) && !KEEPERS_OF_INDEX.includes(file))
+      return `${file}: files of a repository go through base/file-system.ts, no ${specifier}`;
     return undefined;
   }
   const target = posix.join(posix.dirname(file), specifier);
@@ -136,6 +143,8 @@ test.each([
   ["a concrete backend on the command line", "cli/a.ts", 'import { b } from "../backend/local.ts";'],
   ["a value of manifest/ in source/", "source/a.ts", 'import { type A, b } from "../manifest/b.ts";'],
   ["files in a pure folder", "cyrus/a.ts", 'import { readFileSync } from "node:fs";'],
+  ["a backend's files past the seam", "backend/a.ts", 'import { open } from "node:fs/promises";'],
+  ["the store's files past the seam", "store/a.ts", 'import { rm } from "node:fs/promises";'],
   ["a package away from home", "backup/a.ts", 'import { Level } from "level";'],
   ["a way out of src/", "base/a.ts", 'import { b } from "../../test/b.ts";'],
 ])("%s against the direction is found", (_, file, text) => {
@@ -149,6 +158,7 @@ test("imports in the right direction are not violations", () => {
     "backup/pipeline/w.ts": 'import { c } from "../../chunker/c.ts";\nimport { r } from "../run.ts";',
     "source/s.ts":
       'import { type A, type B } from "../manifest/m.ts";\nimport type { C } from "../manifest/n.ts";',
+    "store/object-index.ts": 'import { rm } from "node:fs/promises";',
     "backend/open-backend.ts": 'import { l } from "./local.ts";',
   };
   expect(plant(files)).toEqual([]);

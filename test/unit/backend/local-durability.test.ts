@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { LocalBackend } from "../../../src/backend/local.ts";
 import { createFile, makeDirectories } from "../../../src/base/durable.ts";
+import { nodeFileSystem } from "../../../src/base/node-file-system.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 
 /** What was asked of the filesystem, in order: `sync …`, `link … …`. Temporary names are written `tmp/*`. */
@@ -146,15 +147,15 @@ describe("LocalBackend", () => {
 describe("durable files", () => {
   test("makeDirectories() syncs the parent of each new directory, and only of those", async () => {
     using dir = tempDir();
-    await makeDirectories(dir.in("a", "b"));
+    await makeDirectories(nodeFileSystem, dir.in("a", "b"));
     expect(traced(dir)).toEqual(["mkdir /a", "sync ", "mkdir /a/b", "sync /a"]);
-    await makeDirectories(dir.in("a", "b"));
+    await makeDirectories(nodeFileSystem, dir.in("a", "b"));
     expect(traced(dir)).toEqual([]);
   });
 
   test("createFile() syncs content, then names it, then syncs the directory", async () => {
     using dir = tempDir();
-    await createFile(dir.in("f"), bytes, { temporary: dir.in("t") });
+    await createFile(nodeFileSystem, dir.in("f"), bytes, { temporary: dir.in("t") });
     expect(traced(dir)).toEqual(["write /t", "sync /t", "link /t /f", "unlink /t", "sync "]);
   });
 });

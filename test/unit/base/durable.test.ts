@@ -21,44 +21,49 @@ import {
 } from "../../../src/base/durable.ts";
 import { type PlaceMethod, placeNew } from "../../../src/base/durable-place.ts";
 import { ioError } from "../../../src/base/io-error.ts";
+import { nodeFileSystem } from "../../../src/base/node-file-system.ts";
 import { tempDir } from "../../support/temp-dir.ts";
 
 describe("makeDirectories()", () => {
   test("makes what is missing with the mode asked for, and takes what is there", async () => {
     using dir = tempDir();
-    await makeDirectories(dir.in("a", "b", "c"), 0o700);
-    await makeDirectories(dir.in("a", "b", "c"), 0o700);
+    await makeDirectories(nodeFileSystem, dir.in("a", "b", "c"), 0o700);
+    await makeDirectories(nodeFileSystem, dir.in("a", "b", "c"), 0o700);
     expect(statSync(dir.in("a", "b", "c")).mode & 0o777).toBe(0o700);
-    await Promise.all([1, 2, 3, 4].map((n) => makeDirectories(dir.in("x", "y", `${n % 2}`))));
+    await Promise.all([1, 2, 3, 4].map((n) => makeDirectories(nodeFileSystem, dir.in("x", "y", `${n % 2}`))));
     expect(readdirSync(dir.in("x", "y")).sort()).toEqual(["0", "1"]);
     symlinkSync("a", dir.in("link"));
-    await makeDirectories(dir.in("link", "d"));
+    await makeDirectories(nodeFileSystem, dir.in("link", "d"));
     expect(readdirSync(dir.in("a")).sort()).toEqual(["b", "d"]);
   });
 
   test("fails where a file is in the way", async () => {
     using dir = tempDir();
     writeFileSync(dir.in("file"), "");
-    await expect(makeDirectories(dir.in("file"))).rejects.toMatchObject({ code: "IO" });
-    await expect(makeDirectories(dir.in("file", "below"))).rejects.toMatchObject({ code: "IO" });
+    await expect(makeDirectories(nodeFileSystem, dir.in("file"))).rejects.toMatchObject({ code: "IO" });
+    await expect(makeDirectories(nodeFileSystem, dir.in("file", "below"))).rejects.toMatchObject({
+      code: "IO",
+    });
     symlinkSync("nowhere", dir.in("dangling"));
-    await expect(makeDirectories(dir.in("dangling", "below"))).rejects.toMatchObject({ code: "IO" });
+    await expect(makeDirectories(nodeFileSystem, dir.in("dangling", "below"))).rejects.toMatchObject({
+      code: "IO",
+    });
   });
 });
 
 test("makeDirectory() says whether it made it, and needs the parent", async () => {
   using dir = tempDir();
-  expect(await makeDirectory(dir.in("a"))).toBe(true);
-  expect(await makeDirectory(dir.in("a"))).toBe(false);
-  await expect(makeDirectory(dir.in("no", "a"))).rejects.toMatchObject({ code: "IO" });
+  expect(await makeDirectory(nodeFileSystem, dir.in("a"))).toBe(true);
+  expect(await makeDirectory(nodeFileSystem, dir.in("a"))).toBe(false);
+  await expect(makeDirectory(nodeFileSystem, dir.in("no", "a"))).rejects.toMatchObject({ code: "IO" });
 });
 
 describe("createFile() and replaceFile()", () => {
   test("write the content with the mode asked for and leave nothing else", async () => {
     using dir = tempDir();
-    await createFile(dir.in("new"), Buffer.from("new"), { mode: 0o640 });
-    await replaceFile(dir.in("replaced"), Buffer.from("1"));
-    await replaceFile(dir.in("replaced"), Buffer.from("2"), { temporary: dir.in("t") });
+    await createFile(nodeFileSystem, dir.in("new"), Buffer.from("new"), { mode: 0o640 });
+    await replaceFile(nodeFileSystem, dir.in("replaced"), Buffer.from("1"));
+    await replaceFile(nodeFileSystem, dir.in("replaced"), Buffer.from("2"), { temporary: dir.in("t") });
     expect(readFileSync(dir.in("new"), "utf8")).toBe("new");
     expect(readFileSync(dir.in("replaced"), "utf8")).toBe("2");
     expect(statSync(dir.in("new")).mode & 0o777).toBe(0o640);
@@ -71,10 +76,18 @@ describe("createFile() and replaceFile()", () => {
     writeFileSync(dir.in("there"), "old");
     mkdirSync(dir.in("directory"));
     const bytes = Buffer.from("new");
-    await expect(createFile(dir.in("there"), bytes)).rejects.toMatchObject({ code: "NAME_EXISTS" });
-    await expect(createFile(dir.in("directory"), bytes)).rejects.toMatchObject({ code: "NAME_EXISTS" });
-    await expect(replaceFile(dir.in("directory"), bytes)).rejects.toMatchObject({ code: "IO" });
-    await expect(createFile(dir.in("no", "file"), bytes)).rejects.toMatchObject({ code: "IO" });
+    await expect(createFile(nodeFileSystem, dir.in("there"), bytes)).rejects.toMatchObject({
+      code: "NAME_EXISTS",
+    });
+    await expect(createFile(nodeFileSystem, dir.in("directory"), bytes)).rejects.toMatchObject({
+      code: "NAME_EXISTS",
+    });
+    await expect(replaceFile(nodeFileSystem, dir.in("directory"), bytes)).rejects.toMatchObject({
+      code: "IO",
+    });
+    await expect(createFile(nodeFileSystem, dir.in("no", "file"), bytes)).rejects.toMatchObject({
+      code: "IO",
+    });
     expect(readFileSync(dir.in("there"), "utf8")).toBe("old");
     expect(readdirSync(dir.path).sort()).toEqual(["directory", "there"]);
   });
@@ -90,9 +103,9 @@ test("a full disk is NO_SPACE, whoever writes", async () => {
 test("syncFile() and syncDirectory() fail on what is not there", async () => {
   using dir = tempDir();
   writeFileSync(dir.in("a"), "x");
-  await syncFile(dir.in("a"));
-  await syncDirectory(dir.path);
-  await expect(syncFile(dir.in("absent"))).rejects.toMatchObject({ code: "IO" });
+  await syncFile(nodeFileSystem, dir.in("a"));
+  await syncDirectory(nodeFileSystem, dir.path);
+  await expect(syncFile(nodeFileSystem, dir.in("absent"))).rejects.toMatchObject({ code: "IO" });
 });
 
 describe.each<PlaceMethod>(["link", "rename", "claim"])("placeNew() by %s", (method) => {
@@ -100,8 +113,8 @@ describe.each<PlaceMethod>(["link", "rename", "claim"])("placeNew() by %s", (met
     using dir = tempDir();
     writeFileSync(dir.in("t1"), "first");
     writeFileSync(dir.in("t2"), "second");
-    await placeNew(dir.in("t1"), dir.in("name"), [method]);
-    await expect(placeNew(dir.in("t2"), dir.in("name"), [method])).rejects.toMatchObject({
+    await placeNew(nodeFileSystem, dir.in("t1"), dir.in("name"), [method]);
+    await expect(placeNew(nodeFileSystem, dir.in("t2"), dir.in("name"), [method])).rejects.toMatchObject({
       code: "NAME_EXISTS",
     });
     expect(readFileSync(dir.in("name"), "utf8")).toBe("first");
@@ -115,7 +128,7 @@ describe.each<PlaceMethod>(["link", "rename", "claim"])("placeNew() by %s", (met
     mkdirSync(dir.in("directory"));
     writeFileSync(dir.in("t"), "");
     for (const name of ["dangling", "directory"])
-      await expect(placeNew(dir.in("t"), dir.in(name), [method])).rejects.toMatchObject({
+      await expect(placeNew(nodeFileSystem, dir.in("t"), dir.in(name), [method])).rejects.toMatchObject({
         code: "NAME_EXISTS",
       });
   });
@@ -125,7 +138,7 @@ describe.each<PlaceMethod>(["link", "rename", "claim"])("placeNew() by %s", (met
     const attempts = [...Array(20).keys()].map(async (n) => {
       writeFileSync(dir.in(`t${n}`), String(n));
       try {
-        await placeNew(dir.in(`t${n}`), dir.in("name"), [method]);
+        await placeNew(nodeFileSystem, dir.in(`t${n}`), dir.in("name"), [method]);
         return n;
       } catch (error) {
         expect(error).toMatchObject({ code: "NAME_EXISTS" });
@@ -139,7 +152,9 @@ describe.each<PlaceMethod>(["link", "rename", "claim"])("placeNew() by %s", (met
 
   test("fails when the temporary file has gone, and gives no name", async () => {
     using dir = tempDir();
-    await expect(placeNew(dir.in("t"), dir.in("name"), [method])).rejects.toMatchObject({ code: "IO" });
+    await expect(placeNew(nodeFileSystem, dir.in("t"), dir.in("name"), [method])).rejects.toMatchObject({
+      code: "IO",
+    });
     expect(readdirSync(dir.path)).toEqual([]);
   });
 });
@@ -148,7 +163,7 @@ test("placeNew() by link takes its own name, linked before the answer was lost, 
   using dir = tempDir();
   writeFileSync(dir.in("t"), "x");
   linkSync(dir.in("t"), dir.in("name"));
-  await placeNew(dir.in("t"), dir.in("name"), ["link"]);
+  await placeNew(nodeFileSystem, dir.in("t"), dir.in("name"), ["link"]);
   expect(readdirSync(dir.path)).toEqual(["name"]);
 });
 
@@ -156,7 +171,7 @@ test("placeNew() names the hint for a repository on two filesystems", async () =
   using here = tempDir();
   writeFileSync(here.in("t"), "x");
   await expect(
-    placeNew(here.in("t"), join("/dev/shm", `cyrvault-test-${process.pid}`)),
+    placeNew(nodeFileSystem, here.in("t"), join("/dev/shm", `cyrvault-test-${process.pid}`)),
   ).rejects.toMatchObject({
     code: "IO",
     hint: expect.stringContaining("one filesystem"),
