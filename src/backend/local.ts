@@ -50,7 +50,8 @@ export class LocalBackend implements Backend {
     this.#placeMethods = options.placeMethods;
     this.properties = {
       description: `local directory ${this.#root}`,
-      localDirectory: this.#root,
+      // On a foreign file system there is no place for a LevelDB.
+      localDirectory: options.fileSystem === undefined ? this.#root : undefined,
       connections: CONNECTIONS,
     };
   }

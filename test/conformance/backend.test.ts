@@ -10,7 +10,9 @@ import { openBackend } from "../../src/backend/open-backend.ts";
 import { readOnly } from "../../src/backend/read-only.ts";
 import { retry } from "../../src/backend/retry.ts";
 import { SimulatedClock } from "../../src/base/clock.ts";
+import { makeDirectories } from "../../src/base/durable.ts";
 import { faultyBackend } from "../support/faulty-backend.ts";
+import { SimulatedDisk } from "../support/simulated-disk.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { type BackendUnderTest, backendConformance } from "./backend.ts";
 
@@ -32,6 +34,22 @@ function local(options: LocalBackendOptions = {}) {
 backendConformance("local", local());
 backendConformance("local, named by renameat2", local({ placeMethods: ["rename"] }));
 backendConformance("local, named under a claim", local({ placeMethods: ["claim"] }));
+
+function simulated(options: LocalBackendOptions = {}, knowsLinks = true) {
+  return async (): Promise<BackendUnderTest> => {
+    const disk = new SimulatedDisk();
+    disk.knowsLinks = knowsLinks;
+    return {
+      open: async () => new LocalBackend("/not/made/yet", { fileSystem: disk, ...options }),
+      plantUnreadable: (name) => makeDirectories(disk, `/not/made/yet/${name}`),
+      leftovers: async () => [...disk.files().keys()].filter((path) => path.includes("/tmp/")),
+    };
+  };
+}
+
+backendConformance("local on a simulated disk", simulated());
+backendConformance("local on a simulated disk without hard links", simulated({}, false));
+backendConformance("local on a simulated disk, named under a claim", simulated({ placeMethods: ["claim"] }));
 
 backendConformance("memory", async () => {
   const files = new Map<string, Buffer>();
