@@ -1,12 +1,14 @@
 /** Every object that a backup or a checkpoint needs is in a live pack, in the right kind. */
 
 import { toHex } from "../base/bytes.ts";
+import { isCyrvaultError } from "../base/errors.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { visitNeeded } from "../manifest/needed-objects.ts";
 import { ObjectMarks } from "../manifest/object-marks.ts";
 import { decodeRoot } from "../manifest/root.ts";
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, readCheckpoint } from "../store/backup-files.ts";
 import type { ObjectId, ObjectKind } from "../store/object.ts";
+import { asPackId, packName } from "../store/pack-types.ts";
 import type { Repository } from "../store/repository.ts";
 import type { CheckErrors } from "./check-errors.ts";
 
@@ -31,8 +33,10 @@ export async function checkBackups(context: BackupCheckContext): Promise<Checked
   for (const { id } of backups) {
     const root = await errors.guard(BACKUPS_PREFIX + id, async () => {
       const found = decodeRoot(await repository.readBackup(id));
-      if (found.backup !== id)
+      if (found.backup !== id) {
         errors.add("REPOSITORY_DAMAGED", BACKUPS_PREFIX + id, `backup ${id} says that it is another one`);
+        errors.blame(BACKUPS_PREFIX + id);
+      }
       return found;
     });
     if (root !== undefined) await walker.walk(root);
@@ -51,9 +55,17 @@ export async function checkBackups(context: BackupCheckContext): Promise<Checked
   return { count: backups.length, packs };
 }
 
+interface Listed {
+  readonly kind: "manifest" | "meta";
+  readonly id: ObjectId;
+}
+
 class BackupWalker {
   readonly #context: BackupCheckContext;
   readonly #marks = new ObjectMarks();
+  /** The page or list that the walk reads next. */
+  #last: Listed | undefined;
+  readonly #unread: Listed[] = [];
 
   constructor(context: BackupCheckContext) {
     this.#context = context;
@@ -67,8 +79,12 @@ class BackupWalker {
   async walk(root: ManifestRoot): Promise<void> {
     await visitNeeded(root, this.#context.repository.objects, {
       visit: (kind, id, where) => this.#visit(kind, id, where),
-      onDamage: (error, where) => this.#context.errors.take(error, where()),
+      onDamage: (error, where) => {
+        this.#context.errors.take(error, where(), this.#last === undefined ? [] : [this.#last.id]);
+        if (this.#last !== undefined) this.#unread.push(this.#last);
+      },
     });
+    for (const unread of this.#unread.splice(0)) await this.#blamePack(unread);
   }
 
   async #visit(kind: ObjectKind, id: ObjectId, where: () => string): Promise<boolean> {
@@ -78,16 +94,43 @@ class BackupWalker {
     try {
       info = await repository.objects.info(kind, id);
     } catch (error) {
-      errors.take(error, where());
+      errors.take(error, where(), [id]);
+      await this.#doubtByPacks(id);
       return false;
     }
     if (info === undefined) {
-      errors.add("OBJECT_MISSING", where(), `no pack has ${kind} object ${toHex(id)}`);
+      errors.add("OBJECT_MISSING", where(), `no pack has ${kind} object ${toHex(id)}`, [id]);
       return false;
     }
     if (!this.#marks.mark(info.pack, info.ordinal)) return false;
+    if (kind === "manifest" || kind === "meta") this.#last = { kind, id };
     onObject();
     for (const reference of info.references) await this.#visit("data", reference, where);
     return true;
+  }
+
+  /** Where the page's bytes are at fault, and not what they say, its pack is. */
+  async #blamePack({ kind, id }: Listed): Promise<void> {
+    const { repository, errors } = this.#context;
+    try {
+      await repository.objects.get(kind, id);
+    } catch (error) {
+      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
+      const info = await repository.objects.info(kind, id);
+      if (info !== undefined) errors.blame(packName(asPackId(Buffer.from(info.pack, "hex"))));
+    }
+  }
+
+  /** What cannot be found is put down to the packs that should have it, or to those that nobody knows what they hold. */
+  async #doubtByPacks(id: ObjectId): Promise<void> {
+    const { repository, errors } = this.#context;
+    const { lookup } = repository;
+    let isTold = false;
+    for await (const { pack } of lookup.candidates(id)) {
+      isTold = true;
+      errors.doubtBecauseOf(id, packName(pack.packId));
+    }
+    if (isTold) return;
+    for (const { packId } of lookup.unreadablePacks()) errors.doubtBecauseOf(id, packName(packId));
   }
 }

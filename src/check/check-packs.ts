@@ -94,6 +94,7 @@ export async function checkCoverage(
   }
   for (const name of missing) {
     if ((await backend.size(name)) === undefined) continue;
+    errors.blame(SEGMENTS_PREFIX);
     errors.add(
       "REPOSITORY_DAMAGED",
       name,
@@ -119,6 +120,7 @@ async function checkSegment(
     const pack = packs.get(packName(packId));
     if (pack === undefined) continue;
     if (pack.objects === objects && pack.sum.equals(sums[i] as EntrySum)) continue;
+    errors.blame(segment.name);
     errors.add(
       "REPOSITORY_DAMAGED",
       segment.name,
@@ -133,8 +135,9 @@ async function checkFilter(errors: CheckErrors, segment: Segment, page: Buffer):
     if (at < 0) continue;
     const id = Buffer.alloc(32);
     page.copy(id, 0, at, at + PREFIX_BYTES);
-    if ((await segment.find(id)).length === 0)
-      errors.add("REPOSITORY_DAMAGED", segment.name, `${segment.name} does not find what it holds`);
+    if ((await segment.find(id)).length > 0) continue;
+    errors.blame(segment.name);
+    errors.add("REPOSITORY_DAMAGED", segment.name, `${segment.name} does not find what it holds`);
   }
 }
 

@@ -3,29 +3,41 @@
  * there, in a pack that a segment covers → key files and the records of runs and deletion can be read → on request,
  * every byte again.
  */
-import { randomInt } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
+import { isCyrvaultError } from "../base/errors.ts";
+import { type Logger, silentLogger } from "../base/log.ts";
 import type { Progress } from "../base/progress.ts";
 import { FORGOTTEN_PREFIX, readForgotten } from "../store/forgotten.ts";
 import { GC_PREFIX, readGcState } from "../store/gc-record.ts";
 import { KEY_FILE_BYTES_MAX, KEYS_PREFIX, verifyKeyFile } from "../store/keys.ts";
 import type { AssembleMessage } from "../store/object.ts";
-import type { PackId } from "../store/pack-types.ts";
+import { packName } from "../store/pack-types.ts";
 import type { Repository } from "../store/repository.ts";
 import { RUNS_PREFIX, readRun } from "../store/run-record.ts";
+import { findAffected } from "./affected.ts";
+import type { Affects } from "./affects.ts";
 import { checkBackups } from "./check-backups.ts";
-import { checkData } from "./check-data.ts";
+import { checkData, type DataRead } from "./check-data.ts";
 import { type CheckError, CheckErrors } from "./check-errors.ts";
 import { type CheckedPack, checkCoverage, checkPacks, checkSegments } from "./check-packs.ts";
+import { choosePacks } from "./choose-packs.ts";
+import { VerifiedTimes } from "./verified-times.ts";
 
-/** Findings that somebody has accepted: docs/formats/repository.md. */
 /** Each lies below a name like its purpose. */
 const SMALL_RECORDS = ["accepted", "tags"] as const;
 const SMALL_RECORD_BYTES_MAX = 4 * 1024 * 1024;
+/** What has been verified is written down so often: a check that is killed has not read for nothing. */
+const SAVE_AFTER_MS = 10 * 60_000;
 
 export interface CheckOptions {
-  /** 0 to 100: the share of the packs whose data is read again, chosen at random. */
+  /** 0 to 100: the share of the packs whose data is read again: those not verified for the longest time. */
   readonly readDataPercent: number;
+  /** Instead: the packs of one part of several, by their ids. Parts count from 1. */
+  readonly readDataPart?: { readonly part: number; readonly of: number } | undefined;
+  /** Data is read only of packs that have not been verified for so long. */
+  readonly olderThanMs?: number | undefined;
+  /** So long after its beginning the check begins no further pack. */
+  readonly maxDurationMs?: number | undefined;
 }
 
 export interface CheckContext {
@@ -33,6 +45,7 @@ export interface CheckContext {
   readonly assemble: AssembleMessage;
   readonly clock: Clock;
   readonly progress: Progress;
+  readonly log?: Logger;
   readonly signal?: AbortSignal;
 }
 
@@ -40,17 +53,24 @@ export interface CheckResult {
   /** The first 1000. */
   readonly errors: readonly CheckError[];
   readonly errorsTotal: number;
+  /** Whom the errors affect, all together; undefined: no backup. */
+  readonly affects: Affects | undefined;
+  /** Files of the repository that are not as they were written. */
+  readonly damagedFiles: readonly string[];
   readonly packs: number;
   readonly objects: number;
   readonly backups: number;
   /** Of blocks: 0 unless data was asked for. */
   readonly bytesRead: number;
+  readonly packsRead: number;
+  /** Packs that were due, and for which there was no time: undefined unless data was asked for. */
+  readonly notReached: { readonly packs: number; readonly bytes: number } | undefined;
   readonly seconds: number;
 }
 
 /** @throws {CyrvaultError} only for what keeps the check from going on: what is wrong with the repository is its result. */
 export async function runCheck(options: CheckOptions, context: CheckContext): Promise<CheckResult> {
-  const { repository, assemble, clock, progress, signal } = context;
+  const { repository, clock, progress, signal } = context;
   const began = clock.monotonicMs();
   const errors = new CheckErrors();
   const count = (items: number, bytes = 0) => progress.add({ items, bytes }, clock.monotonicMs());
@@ -68,24 +88,83 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   await checkKeys(repository, errors);
   await checkRecords(repository, errors);
 
-  const chosen = choose([...packs.values()], options.readDataPercent);
-  const bytes = chosen.reduce((sum, { blockBytes }) => sum + blockBytes, 0);
-  if (chosen.length > 0) progress.beginPhase("data", clock.monotonicMs(), { items: 0, bytes });
-  const dataContext = { repository, assemble, errors, signal, onBytes: (read: number) => count(0, read) };
-  const ids: PackId[] = chosen.map(({ packId }) => packId);
-  const bytesRead = await checkData(dataContext, ids);
-
+  const data = await readData(options, context, errors, packs, began);
+  let affects: Affects | undefined;
+  if (errors.total > 0) {
+    progress.beginPhase("who suffers", clock.monotonicMs());
+    affects = await findAffected({ repository, errors, signal, onObject: () => count(1) });
+  }
   let objects = 0;
   for (const pack of packs.values()) objects += pack.objects;
   return {
     errors: errors.list,
     errorsTotal: errors.total,
+    affects,
+    damagedFiles: errors.damagedFiles,
     packs: packs.size,
     objects,
     backups: backups.count,
-    bytesRead,
+    bytesRead: data?.bytes ?? 0,
+    packsRead: data?.packs ?? 0,
+    notReached: data?.notReached,
     seconds: (clock.monotonicMs() - began) / 1000,
   };
+}
+
+async function readData(
+  { readDataPercent, readDataPart, olderThanMs, maxDurationMs }: CheckOptions,
+  { repository, assemble, clock, progress, log = silentLogger, signal }: CheckContext,
+  errors: CheckErrors,
+  packs: ReadonlyMap<string, CheckedPack>,
+  began: number,
+): Promise<(DataRead & Pick<CheckResult, "notReached">) | undefined> {
+  if (readDataPart === undefined && readDataPercent <= 0) return undefined;
+  const times = await VerifiedTimes.load(repository, (name, reason) =>
+    log.warning("when packs were verified cannot be read: they count as never", { name, reason }),
+  );
+  const chosen = choosePacks(packs.values(), {
+    share: readDataPart ?? { percent: readDataPercent },
+    olderThanMs,
+    nowMs: clock.nowMs(),
+    verifiedMs: (packId) => times.timeOf(packId, clock.nowMs()),
+  });
+  const bytesOf = (some: readonly CheckedPack[]) => some.reduce((sum, { blockBytes }) => sum + blockBytes, 0);
+  progress.beginPhase("data", clock.monotonicMs(), { items: 0, bytes: bytesOf(chosen) });
+  let savedMs = clock.monotonicMs();
+  let mayNote = true;
+  const save = async () => {
+    savedMs = clock.monotonicMs();
+    try {
+      if (mayNote) await times.save(clock.nowMs(), (packId) => packs.has(packName(packId)));
+    } catch (error) {
+      if (!isCyrvaultError(error)) throw error;
+      mayNote = false;
+      log.warning("what has been verified cannot be written down: the next check does not know of it", {
+        reason: error.message,
+      });
+    }
+  };
+  try {
+    const read = await checkData(
+      {
+        repository,
+        assemble,
+        errors,
+        signal,
+        onBytes: (bytes) => progress.add({ items: 0, bytes }, clock.monotonicMs()),
+        mayGoOn: () => maxDurationMs === undefined || clock.monotonicMs() - began < maxDurationMs,
+        onVerified: async (packId) => {
+          times.note(packId, clock.nowMs());
+          if (clock.monotonicMs() - savedMs >= SAVE_AFTER_MS) await save();
+        },
+      },
+      chosen.map(({ packId }) => packId),
+    );
+    const left = chosen.slice(read.packs);
+    return { ...read, notReached: { packs: left.length, bytes: bytesOf(left) } };
+  } finally {
+    await save();
+  }
 }
 
 /** The repository was opened with one of them; a damaged one would be missed on the day it is needed. */
@@ -111,16 +190,4 @@ async function checkRecords(repository: Repository, errors: CheckErrors): Promis
   for await (const { name } of backend.list(FORGOTTEN_PREFIX))
     await errors.guard(name, () => readForgotten(repository, name.slice(FORGOTTEN_PREFIX.length)));
   await errors.guard(GC_PREFIX, () => readGcState(backend, sealer));
-}
-
-/** At least one where any are wanted. */
-function choose(packs: readonly CheckedPack[], percent: number): CheckedPack[] {
-  const rest = [...packs];
-  const wanted =
-    percent <= 0 ? 0 : Math.min(rest.length, Math.max(1, Math.ceil((rest.length * percent) / 100)));
-  for (let i = 0; i < wanted; i++) {
-    const j = randomInt(i, rest.length);
-    [rest[i], rest[j]] = [rest[j] as CheckedPack, rest[i] as CheckedPack];
-  }
-  return rest.slice(0, wanted);
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { CyrvaultError, type ErrorCode } from "../../../src/base/errors.ts";
 import type { ProgressSnapshot } from "../../../src/base/progress.ts";
 import { parseBytes, parseInterval, parseShare } from "../../../src/cli/commands/backup.ts";
-import { parsePercent } from "../../../src/cli/commands/check.ts";
+import { checkOptions, parsePercent } from "../../../src/cli/commands/check.ts";
 import { EXIT, exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { counted, humanBytes, humanCount, humanDuration, humanTime } from "../../../src/cli/humanise.ts";
 import { jsonLine } from "../../../src/cli/output.ts";
@@ -192,6 +192,32 @@ test.each([
   ["2.5%", 2.5],
 ] as const)("--read-data %s is a percentage", (text, percent) => {
   expect(parsePercent(text)).toBe(percent);
+});
+
+test.each([
+  [{}, { readDataPercent: 0 }],
+  [{ readData: true as const }, { readDataPercent: 100 }],
+  [{ readData: "all" }, { readDataPercent: 100 }],
+  [{ readData: "2/7" }, { readDataPercent: 0, readDataPart: { part: 2, of: 7 } }],
+  [{ olderThan: "30d" }, { readDataPercent: 100, olderThanMs: 30 * 86_400_000 }],
+  [
+    { readData: "10%", maxDuration: "90m" },
+    { readDataPercent: 10, maxDurationMs: 90 * 60_000 },
+  ],
+])("check with %j", (given, options) => {
+  expect(checkOptions(given)).toMatchObject(options);
+});
+
+test.each([
+  { readData: "0" },
+  { readData: "101%" },
+  { readData: "0/7" },
+  { readData: "8/7" },
+  { readData: "1/0" },
+  { olderThan: "30" },
+  { maxDuration: "2 h" },
+])("check with %j is refused", (given) => {
+  expect(() => checkOptions(given)).toThrow();
 });
 
 describe("a password typed at a terminal", () => {
