@@ -1,0 +1,195 @@
+/** The commands that change a repository, each as it is interrupted and run again. */
+import type { FileSystem } from "../../src/base/file-system.ts";
+import { readBackups } from "../../src/inspect/backups.ts";
+import { readAllTags, writeTags } from "../../src/retention/backup-tags.ts";
+import { planByPolicy, runForget } from "../../src/retention/forget.ts";
+import { NO_RULES } from "../../src/retention/policy.ts";
+import { listForgotten, undeleteBackup } from "../../src/store/forgotten.ts";
+import { rebuildIndex } from "../../src/store/rebuild-index.ts";
+import type { Repository } from "../../src/store/repository.ts";
+import { SEGMENTS_MAX } from "../../src/store/segment-merge.ts";
+import type { CrashCommand } from "./crash-points.ts";
+import { type CrashSite, digestOf } from "./crash-site.ts";
+
+const OTHER = "other.example.org";
+
+async function prepareTwoDays(site: CrashSite): Promise<void> {
+  await site.init(site.disk);
+  await site.completeBackup();
+  site.deliver("user.anna", 4);
+  await site.completeBackup();
+}
+
+async function forgetAllButOne(site: CrashSite, disk: FileSystem): Promise<void> {
+  await site.withRepository(disk, async (repository) => {
+    const nowMs = site.clock.nowMs();
+    const roots = readBackups(repository, (_, error) => {
+      throw error;
+    });
+    const plan = await planByPolicy(roots, new Map(), { ...NO_RULES, last: 1 }, nowMs);
+    await runForget(plan, repository, nowMs, new AbortController().signal);
+  });
+}
+
+/** Of backups newer than those that were completed before: whose content is what the server has. */
+async function missingBackups(
+  site: CrashSite,
+  disk: FileSystem,
+  servers: readonly (string | undefined)[],
+): Promise<string[]> {
+  return await site.withRepository(disk, async (repository) => {
+    const made = new Set<string>();
+    for (const { id } of await repository.listBackups()) {
+      if (site.completed.has(id)) continue;
+      made.add(await digestOf(repository, await repository.readBackup(id)));
+    }
+    const missing: string[] = [];
+    for (const server of servers)
+      if (!made.has(await site.digestNow(server)))
+        missing.push(`no backup of ${server ?? "the server"} as it is`);
+    return missing;
+  });
+}
+
+const backup = (
+  name: string,
+  prepare: (site: CrashSite) => Promise<void>,
+  options: Parameters<CrashSite["backUp"]>[1] = {},
+): CrashCommand => ({
+  name,
+  prepare,
+  run: async (site, disk) => {
+    await site.backUp(disk, options);
+  },
+  missing: (site, disk) => missingBackups(site, disk, [undefined]),
+});
+
+const inRepository =
+  (use: (repository: Repository, site: CrashSite) => Promise<unknown>) =>
+  async (site: CrashSite, disk: FileSystem): Promise<void> => {
+    await site.withRepository(disk, async (repository) => {
+      await use(repository, site);
+    });
+  };
+
+const nothing = async () => [];
+
+export const CRASH_COMMANDS: readonly CrashCommand[] = [
+  {
+    name: "init",
+    makesRepository: true,
+    prepare: nothing as () => Promise<never>,
+    run: async (site, disk) => {
+      try {
+        await site.init(disk);
+      } catch (error) {
+        // It was done already.
+        if ((error as { code?: string }).code !== "REPOSITORY_EXISTS") throw error;
+      }
+    },
+    missing: (site, disk) => site.withRepository(disk, nothing),
+  },
+  backup("first backup", (site) => site.init(site.disk)),
+  backup("first backup with checkpoints", (site) => site.init(site.disk), { checkpointBytes: 4000 }),
+  backup("second backup", async (site) => {
+    await site.init(site.disk);
+    await site.completeBackup();
+    site.deliver("user.anna", 4);
+    site.deliver("user.bert", 1);
+    site.server.add("user.bert.New", ["the first"]);
+  }),
+  backup("second backup, with an object index that knows all of it already", async (site) => {
+    site.cacheDirectory = site.dir.in("cache");
+    await prepareTwoDays(site);
+    site.deliver("user.bert", 4);
+  }),
+  backup("backup that merges segments", async (site) => {
+    await site.init(site.disk);
+    for (let i = 0; i < SEGMENTS_MAX; i++) {
+      site.deliver("user.anna", 1);
+      await site.completeBackup();
+    }
+    site.deliver("user.bert", 1);
+  }),
+  {
+    name: "backups of two servers at once",
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      site.deliver("user.anna.Sent", 3);
+    },
+    run: async (site, disk) => {
+      await Promise.all([
+        site.backUp(disk, { server: OTHER, checkpointBytes: 4000 }),
+        site.backUp(disk, { checkpointBytes: 4000 }),
+      ]);
+    },
+    missing: (site, disk) => missingBackups(site, disk, [OTHER, undefined]),
+  },
+  {
+    name: "forget",
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      site.deliver("user.bert", 1);
+      await site.completeBackup();
+    },
+    run: forgetAllButOne,
+    missing: (site, disk) =>
+      site.withRepository(disk, async (repository) => {
+        const { length } = await repository.listBackups();
+        return length === 1 ? [] : [`${length} backups are in the list`];
+      }),
+  },
+  {
+    name: "undelete",
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      await forgetAllButOne(site, site.disk);
+    },
+    run: inRepository(async (repository) => {
+      for (const id of await listForgotten(repository.backend)) await undeleteBackup(repository, id);
+    }),
+    missing: (site, disk) =>
+      site.withRepository(disk, async (repository) => {
+        const { length } = await repository.listBackups();
+        return length === 2 ? [] : [`${length} backups are in the list`];
+      }),
+  },
+  {
+    name: "tag",
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      const [first] = [...site.completed.keys()];
+      await inRepository((repository) =>
+        writeTags(repository, first as string, { tags: ["old"], hold: undefined }),
+      )(site, site.disk);
+    },
+    run: inRepository(async (repository, site) => {
+      for (const id of site.completed.keys())
+        await writeTags(repository, id, { tags: ["monthly"], hold: "audit" });
+    }),
+    missing: (site, disk) =>
+      site.withRepository(disk, async (repository) => {
+        const tags = await readAllTags(repository, () => undefined);
+        return [...site.completed.keys()].flatMap((id) =>
+          tags.get(id)?.tags[0] === "monthly" && tags.get(id)?.hold === "audit" ? [] : [`${id} has no tag`],
+        );
+      }),
+  },
+  {
+    name: "rebuild-index from packs",
+    prepare: prepareTwoDays,
+    run: inRepository((repository) => rebuildIndex(repository, { from: "packs" })),
+    missing: nothing,
+  },
+  {
+    name: "rebuild-index from segments, one of which is lost",
+    mends: /no segment covers/,
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      const lost = [...site.disk.files().keys()].find((path) => path.includes("/segments/"));
+      await site.disk.unlink(lost as string);
+    },
+    run: inRepository((repository) => rebuildIndex(repository, { from: "segments" })),
+    missing: nothing,
+  },
+];
