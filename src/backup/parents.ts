@@ -11,6 +11,8 @@ export interface Parents {
    * after it began has less than the one before it.
    */
   readonly checkpoints: readonly ManifestRoot[];
+  /** The runs that left them. */
+  readonly checkpointRuns: readonly string[];
 }
 
 /** Of very many runs that were interrupted, those that got furthest. */
@@ -25,16 +27,21 @@ export async function findParents(repository: Repository, server: string): Promi
     backup = root;
     break;
   }
-  const checkpoints: ManifestRoot[] = [];
-  for (const bytes of await repository.readCheckpoints()) {
+  const checkpoints: { readonly run: string; readonly root: ManifestRoot }[] = [];
+  for (const { run, bytes } of await repository.listCheckpoints()) {
     const root = await orNothing(async () => decodeRoot(bytes));
     if (root?.server !== server || (backup !== undefined && root.startedMs < backup.startedMs)) continue;
-    checkpoints.push(root);
+    checkpoints.push({ run, root });
   }
   const furthest = checkpoints
-    .sort((a, b) => b.counts.messages - a.counts.messages)
-    .slice(0, CHECKPOINTS_MAX);
-  return { backup, checkpoints: furthest.sort((a, b) => b.completedMs - a.completedMs) };
+    .sort((a, b) => b.root.counts.messages - a.root.counts.messages)
+    .slice(0, CHECKPOINTS_MAX)
+    .sort((a, b) => b.root.completedMs - a.root.completedMs);
+  return {
+    backup,
+    checkpoints: furthest.map(({ root }) => root),
+    checkpointRuns: furthest.map(({ run }) => run),
+  };
 }
 
 /** undefined: it was forgotten between the listing and now, or cannot be read: an older one serves as parent then. */

@@ -55,17 +55,11 @@ export interface BackupContext {
 /** Timestamps this close to the cut may hide a later change of the same tick. */
 const RACY_NS = 2_000_000_000n;
 const FINDINGS_SHOWN = 1000;
+const STARTS_MAX = 5;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
   const { repository, clock } = context;
-  const bound = await bindServer(options, repository);
-  const { name, parents } = bound;
-  const run = await repository.startRun({
-    server: name,
-    host: hostname(),
-    parent: parents.backup?.backup,
-    compression: options.compression,
-  });
+  const { run, ...bound } = await startBound(options, repository);
   try {
     return await new BackupRun(options, context, {
       ...bound,
@@ -75,6 +69,29 @@ export async function runBackup(options: BackupOptions, context: BackupContext):
   } catch (error) {
     await run.abort();
     throw error;
+  }
+}
+
+/** What went before may be forgotten, pruned or tidied away between the look at it and the start of the run: then we look again. */
+async function startBound(
+  options: BackupOptions,
+  repository: Repository,
+): Promise<BoundServer & { readonly run: Run }> {
+  for (let attempt = 1; ; attempt++) {
+    const bound = await bindServer(options, repository);
+    const { name, parents } = bound;
+    try {
+      const run = await repository.startRun({
+        server: name,
+        host: hostname(),
+        parent: parents.backup?.backup,
+        checkpoints: parents.checkpointRuns,
+        compression: options.compression,
+      });
+      return { ...bound, run };
+    } catch (error) {
+      if (!isCyrvaultError(error, "RUN_FENCED") || attempt >= STARTS_MAX) throw error;
+    }
   }
 }
 

@@ -41,20 +41,39 @@ export async function forgetBackup({ backend, sealer }: Place, id: string, nowMs
   await backend.remove(backupName(id));
 }
 
-/** @throws {CyrvaultError} `BACKUP_NOT_FOUND`: it was not forgotten, or has been pruned. `REPOSITORY_DAMAGED`. */
-export async function undeleteBackup({ backend, sealer }: Place, id: string): Promise<void> {
+/**
+ * @param requireStanding - of a run of kind `undelete` whose parent this backup is: prune holds on to what it needs, then.
+ * @throws {CyrvaultError} `BACKUP_NOT_FOUND`: it was not forgotten, or has been pruned. `REPOSITORY_DAMAGED`, `RUN_FENCED`.
+ */
+export async function undeleteBackup(
+  { backend, sealer }: Place,
+  id: string,
+  requireStanding: () => Promise<void> = async () => undefined,
+): Promise<void> {
   const forgotten = await readForgotten({ backend, sealer }, id);
-  if (forgotten === undefined)
-    throw new CyrvaultError("BACKUP_NOT_FOUND", `no forgotten backup ${id}`, {
-      hint: "`cyrvault undelete` without an id lists what can be brought back",
-    });
+  if (forgotten === undefined) throw notForgotten(id);
   const name = backupName(id);
+  await requireStanding();
+  let isOurs = true;
   try {
     await backend.create(name, sealRoot(sealer, "backup", name, forgotten.bytes));
   } catch (error) {
     if (!isCyrvaultError(error, "NAME_EXISTS")) throw error;
+    isOurs = false;
+  }
+  try {
+    await requireStanding();
+  } catch (error) {
+    if (isOurs) await backend.remove(name);
+    throw error;
   }
   await backend.remove(forgottenName(id));
+}
+
+export function notForgotten(id: string): CyrvaultError {
+  return new CyrvaultError("BACKUP_NOT_FOUND", `no forgotten backup ${id}`, {
+    hint: "`cyrvault undelete` without an id lists what can be brought back",
+  });
 }
 
 /** @returns undefined: no such one. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */

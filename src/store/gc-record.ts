@@ -1,7 +1,7 @@
 /** What deletion has done so far, as far as readers and writers must know. Format: docs/formats/repository.md. */
 import type { Backend } from "../backend/backend.ts";
-import { CyrvaultError } from "../base/errors.ts";
-import { RECORD_FORMAT, RecordReader } from "./run-record.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { RECORD_FORMAT, RecordReader, runName } from "./run-record.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const GC_PREFIX = "gc/";
@@ -20,11 +20,21 @@ export interface GcRecord {
   readonly runs: readonly string[];
 }
 
+export interface GcMark {
+  /** Of the record. */
+  readonly number: number;
+  readonly atMs: number;
+}
+
 export interface GcState {
   /** 0: none. */
   readonly newest: number;
-  /** Hex of packs that may be read, but count as absent for deduplication. */
+  /** Hex of packs that may be read, but count as absent for deduplication: marked ones, and swept ones that are still there. */
   readonly marked: ReadonlySet<string>;
+  /** Of those that are marked and not swept: by which record. */
+  readonly marks: ReadonlyMap<string, GcMark>;
+  /** Their files are to be removed, or have been. */
+  readonly swept: ReadonlySet<string>;
 }
 
 export function gcName(number: number): string {
@@ -65,13 +75,65 @@ export async function* readGcRecords(backend: Backend, sealer: Sealer, after = 0
 
 export async function readGcState(backend: Backend, sealer: Sealer): Promise<GcState> {
   const marked = new Set<string>();
+  const marks = new Map<string, GcMark>();
+  const swept = new Set<string>();
   let newest = 0;
-  for await (const { number, kind, packs } of readGcRecords(backend, sealer)) {
+  for await (const { number, kind, atMs, packs } of readGcRecords(backend, sealer)) {
     newest = number;
     for (const pack of packs) {
-      if (kind === "mark") marked.add(pack);
-      else if (kind === "unmark" || kind === "sweep") marked.delete(pack);
+      if (kind === "mark") {
+        marked.add(pack);
+        marks.set(pack, { number, atMs });
+      } else if (kind === "unmark") {
+        marked.delete(pack);
+        marks.delete(pack);
+        swept.delete(pack);
+      } else if (kind === "sweep") {
+        // Whoever starts before the file has gone must not rely on it.
+        marked.add(pack);
+        marks.delete(pack);
+        swept.add(pack);
+      }
     }
   }
-  return { newest, marked };
+  return { newest, marked, marks, swept };
+}
+
+/**
+ * Writes the next record. Numbers make an order that all agree on: who finds his number taken reads what stands there.
+ * @param onOthers - given each record that somebody else wrote since `newest`; throws to give up.
+ * @returns its number.
+ */
+export async function appendGcRecord(
+  { backend, sealer }: { readonly backend: Backend; readonly sealer: Sealer },
+  newest: number,
+  record: Omit<GcRecord, "number">,
+  onOthers: (record: GcRecord) => void = () => {},
+): Promise<number> {
+  for (let seen = newest; ; ) {
+    for await (const other of readGcRecords(backend, sealer, seen)) {
+      onOthers(other);
+      seen = other.number;
+    }
+    try {
+      await createGcRecord(backend, sealer, { number: seen + 1, ...record });
+      return seen + 1;
+    } catch (error) {
+      if (!isCyrvaultError(error, "NAME_EXISTS")) throw error;
+    }
+  }
+}
+
+/** After this has resolved none of these runs can commit. The record comes first: it stays when the removal fails. */
+export async function fenceRuns(
+  place: { readonly backend: Backend; readonly sealer: Sealer },
+  newest: number,
+  runs: readonly string[],
+  nowMs: number,
+  onOthers?: (record: GcRecord) => void,
+): Promise<number> {
+  const record = { kind: "fence", atMs: nowMs, packs: [], runs } as const;
+  const number = await appendGcRecord(place, newest, record, onOthers);
+  for (const run of runs) await place.backend.remove(runName(run));
+  return number;
 }

@@ -49,6 +49,12 @@ export class LoosePacks {
     }
   }
 
+  /** In ascending order of prefixes; good until the next change. */
+  *sorted(): Generator<{ bytes: Buffer; offset: number; pack: PackSlot; ordinal: number }> {
+    for (const { bytes, offset, first, second } of this.#table.sorted())
+      yield { bytes, offset, pack: this.#packs.get(first) as PackSlot, ordinal: second };
+  }
+
   /** Makes a segment of all of it; the packs must not change meanwhile. */
   async write(backend: Backend, sealer: Sealer, replaces: readonly SegmentId[]): Promise<SegmentId> {
     const slots = [...this.#packs.keys()].sort((a, b) => a - b);

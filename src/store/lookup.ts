@@ -6,6 +6,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { type CopiedObject, findCopies } from "./lookup-copies.ts";
 import { LookupIndex } from "./lookup-index.ts";
 import { LoosePacks } from "./lookup-loose.ts";
 import { LookupPacks, type PackSlot } from "./lookup-packs.ts";
@@ -95,6 +96,16 @@ export class Lookup {
 
   get segments(): readonly Segment[] {
     return this.#segments.current;
+  }
+
+  /** Whether no segment covers it: it is in memory, or its directory cannot be read. */
+  isUncovered(pack: PackSlot): boolean {
+    return this.#loose.has(pack) || this.#frozen?.has(pack) === true || pack.unreadable !== undefined;
+  }
+
+  /** What is told of in several live packs, in one pass over everything. Nothing may be stored meanwhile. */
+  copies(): AsyncGenerator<CopiedObject> {
+    return findCopies(this.segments, this.packs, this.#loose.sorted());
   }
 
   get index(): LookupIndex | undefined {

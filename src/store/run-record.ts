@@ -1,17 +1,20 @@
 /** The sealed JSON files of runs and deletion: small, bounded, every field checked. Format: docs/formats/repository.md. */
 import type { Backend } from "../backend/backend.ts";
-import { CyrvaultError, systemCode } from "../base/errors.ts";
+import { CyrvaultError } from "../base/errors.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const RUNS_PREFIX = "runs/";
 const RUN_BYTES_MAX = 65_536;
 /** Of what stands in runs/ and gc/. */
 export const RECORD_FORMAT = 1;
-/** Twelve heartbeats missed. */
-const STALE_AFTER_MS = 3_600_000;
+const KINDS: readonly RunKind[] = ["backup", "prune", "undelete"];
+
+/** What a run does. Only one `prune` may be at work; `undelete` brings a backup back, which is its parent. */
+export type RunKind = "backup" | "prune" | "undelete";
 
 export interface RunRecord {
   readonly run: string;
+  readonly kind: RunKind;
   readonly server: string;
   readonly host: string;
   readonly pid: number;
@@ -20,6 +23,10 @@ export interface RunRecord {
   /** The newest record in gc/ when the run started, 0 for none. */
   readonly gcSeen: number;
   readonly parent: string | undefined;
+  /** Runs whose checkpoints are built upon. */
+  readonly checkpoints: readonly string[];
+  /** Which process `pid` was: the same number may be given again. Undefined where the system does not tell. */
+  readonly process: string | undefined;
 }
 
 export function runName(run: string): string {
@@ -39,6 +46,7 @@ export async function readRun(backend: Backend, sealer: Sealer, run: string): Pr
   const record = new RecordReader(sealer.openNamed("run", name, sealed), name);
   return {
     run,
+    kind: KINDS.find((kind) => kind === record.absentText("kind")) ?? "backup",
     server: record.text("server"),
     host: record.text("host"),
     pid: record.count("pid"),
@@ -46,31 +54,8 @@ export async function readRun(backend: Backend, sealer: Sealer, run: string): Pr
     heartbeatMs: record.count("heartbeatMs"),
     gcSeen: record.count("gcSeen"),
     parent: record.optionalText("parent"),
-  };
-}
-
-/** Whether it has stopped without taking its leave: long silent, or a process of this host that is no more. */
-export function isStaleRun(
-  record: RunRecord,
-  nowMs: number,
-  here: { readonly host: string; readonly isAlive: (pid: number) => boolean },
-): boolean {
-  if (nowMs - record.heartbeatMs > STALE_AFTER_MS) return true;
-  return record.host === here.host && !here.isAlive(record.pid);
-}
-
-/** This machine, for `isStaleRun`. */
-export function isHere(host: string): { readonly host: string; readonly isAlive: (pid: number) => boolean } {
-  return {
-    host,
-    isAlive: (pid) => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch (error) {
-        return systemCode(error) !== "ESRCH";
-      }
-    },
+    checkpoints: record.absentTexts("checkpoints", /^[0-9A-Za-z-]+$/),
+    process: record.absentText("process"),
   };
 }
 
@@ -99,6 +84,15 @@ export class RecordReader {
     const value = this.#fields[field];
     if (typeof value !== "string") throw this.#damaged(field);
     return value;
+  }
+
+  /** Of a field that came later: undefined where it is not there. */
+  absentText(field: string): string | undefined {
+    return this.#fields[field] === undefined ? undefined : this.text(field);
+  }
+
+  absentTexts(field: string, pattern: RegExp): string[] {
+    return this.#fields[field] === undefined ? [] : this.texts(field, pattern);
   }
 
   optionalText(field: string): string | undefined {

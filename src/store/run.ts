@@ -7,6 +7,7 @@ import { ByteWriter } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { processMark } from "../base/processes.ts";
 import {
   backupName,
   checkpointName,
@@ -17,23 +18,29 @@ import {
   timeOfId,
 } from "./backup-files.ts";
 import type { Compression } from "./codec.ts";
+import { forgottenName } from "./forgotten.ts";
 import { readGcRecords, readGcState } from "./gc-record.ts";
 import type { Lookup } from "./lookup.ts";
 import type { PackSlot } from "./lookup-packs.ts";
-import { isHere, isStaleRun, type RunRecord, runName, sealRun } from "./run-record.ts";
+import { type RunKind, type RunRecord, runName, sealRun } from "./run-record.ts";
 import { RunWriter } from "./run-writer.ts";
 import type { SealContext } from "./seal-context.ts";
 import type { Sealer } from "./sealer.ts";
+import { isHere, isStaleRun } from "./stale-run.ts";
 
 const HEARTBEAT_MS = 5 * 60_000;
 
 export interface RunOptions {
+  /** Default `backup`. */
+  readonly kind?: RunKind;
   /** Whose data is written. */
   readonly server: string;
   /** The machine that runs the command. */
   readonly host: string;
   /** The backup that is built upon. */
   readonly parent?: string | undefined;
+  /** Runs whose checkpoints are built upon. */
+  readonly checkpoints?: readonly string[];
   /** Of meta packs. Default `auto`. */
   readonly compression?: Compression;
   readonly heartbeatMs?: number;
@@ -85,13 +92,17 @@ export class Run {
     this.#timer.unref();
   }
 
-  /** Ends with `commit` or `abort`. @throws {CyrvaultError} as the backend does; nothing is left behind then. */
+  /**
+   * Ends with `commit` or `abort`.
+   * @throws {CyrvaultError} `RUN_FENCED`: what it would build upon has gone. As the backend does. Nothing is left behind then.
+   */
   static async start(parts: RunParts, options: RunOptions): Promise<Run> {
     const { backend, sealer, lookup, clock } = parts;
     const { newest } = await readGcState(backend, sealer);
     const startedMs = clock.nowMs();
     const record: RunRecord = {
       run: newTimedId(startedMs),
+      kind: options.kind ?? "backup",
       server: options.server,
       host: options.host,
       pid: process.pid,
@@ -99,11 +110,14 @@ export class Run {
       heartbeatMs: startedMs,
       gcSeen: newest,
       parent: options.parent,
+      checkpoints: options.checkpoints ?? [],
+      process: processMark(),
     };
     // Before we look which packs there are: who deletes packs looks which runs there are.
     const name = runName(record.run);
     try {
       await backend.create(name, sealRun(sealer, record));
+      await requireParents(backend, record);
       await lookup.refresh({ mayWrite: true });
       lookup.setMarked((await readGcState(backend, sealer)).marked);
       await parts.acquireIndex();
@@ -194,14 +208,19 @@ export class Run {
     }
   }
 
-  /** @throws {CyrvaultError} `RUN_FENCED`. */
+  /** Whether it may still go on: before every step that others could suffer from. @throws {CyrvaultError} `RUN_FENCED`. */
+  async requireStanding(): Promise<void> {
+    this.#assertOpen();
+    await this.#checkStanding();
+  }
+
   async #checkStanding(): Promise<void> {
     const { backend, sealer, lookup } = this.#parts;
     if (!this.#isFenced) this.#isFenced = (await backend.size(runName(this.id))) === undefined;
     if (this.#isFenced) throw fenced(this.id, "its file in runs/ has been removed");
     for await (const { number, kind, packs, runs } of readGcRecords(backend, sealer, this.#record.gcSeen)) {
       if (kind === "fence" && runs.includes(this.id)) throw fenced(this.id, `gc/${number} fences it`);
-      if (kind !== "sweep") continue;
+      if (kind !== "sweep" || this.#record.kind === "prune") continue;
       for (const hex of packs) {
         const pack = lookup.packs.byHex(hex);
         if (pack !== undefined && (this.#relied.has(pack) || this.#isOurs(pack)))
@@ -220,11 +239,17 @@ export class Run {
     const { backend, sealer, clock } = this.#parts;
     const here = isHere(this.#record.host);
     const isOver = (record: RunRecord) => isStaleRun(record, clock.nowMs(), here);
+    const runs = await readRuns(backend, sealer);
+    const inUse = new Set(
+      runs
+        .filter((record) => record.run !== this.id && !isOver(record))
+        .flatMap((record) => record.checkpoints),
+    );
     for (const { run, server, record } of await readCheckpoints(backend, sealer)) {
-      if (run === this.id || server !== this.#record.server) continue;
+      if (run === this.id || server !== this.#record.server || inUse.has(run)) continue;
       if (record === undefined || isOver(record)) await backend.remove(checkpointName(run));
     }
-    for (const record of await readRuns(backend, sealer)) {
+    for (const record of runs) {
       if (record.run === this.id || record.server !== this.#record.server) continue;
       if (isOver(record)) await backend.remove(runName(record.run));
     }
@@ -247,6 +272,23 @@ export class Run {
   #assertOpen(): void {
     assert(!this.#hasEnded, "a run is used after its end");
   }
+}
+
+/**
+ * From now on prune keeps what the run builds upon, or sweeps nothing while it cannot find it. What went before now
+ * may be swept already.
+ */
+async function requireParents(backend: Backend, { run, parent, checkpoints }: RunRecord): Promise<void> {
+  const isThere = async (name: string) => (await backend.size(name)) !== undefined;
+  // Forgetting writes the one before it removes the other, and bringing back too: looked for in turns, it is not missed.
+  if (parent !== undefined) {
+    const [backup, forgotten] = [backupName(parent), forgottenName(parent)];
+    if (!(await isThere(backup)) && !(await isThere(forgotten)) && !(await isThere(backup)))
+      throw fenced(run, `backup ${parent}, which it builds upon, has gone`);
+  }
+  for (const other of checkpoints)
+    if (!(await isThere(checkpointName(other))))
+      throw fenced(run, `the checkpoint of run ${other}, which it builds upon, has gone`);
 }
 
 function fenced(run: string, why: string): CyrvaultError {

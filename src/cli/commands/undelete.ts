@@ -1,5 +1,7 @@
+import { hostname } from "node:os";
 import { decodeRoot } from "../../manifest/root.ts";
-import { listForgotten, readForgotten, undeleteBackup } from "../../store/forgotten.ts";
+import { undelete } from "../../retention/undelete.ts";
+import { listForgotten, readForgotten } from "../../store/forgotten.ts";
 import { example, type Register } from "../command.ts";
 import { counted, humanTime } from "../humanise.ts";
 
@@ -20,7 +22,7 @@ export const registerUndelete: Register = (program, act) => {
     const { output, json } = session;
     await session.withRepository(ids.length > 0 ? "write" : "read", async (repository) => {
       if (ids.length > 0) repository.requireWritable();
-      for (const id of ids) await undeleteBackup(repository, id);
+      for (const id of ids) await undelete(repository, id, hostname());
       if (ids.length > 0) {
         if (json) await output.object({ undeleted: ids });
         else await output.text(`${counted(ids.length, "backup")} brought back.`);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import { SimulatedClock } from "../../../src/base/clock.ts";
+import { processMark } from "../../../src/base/processes.ts";
 import { createGcRecord } from "../../../src/store/gc-record.ts";
 import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { parsePackName } from "../../../src/store/pack-types.ts";
@@ -226,18 +227,22 @@ describe("Run", () => {
     const backend = new MemoryBackend();
     const clock = new SimulatedClock({ startMs: Date.UTC(2026, 0, 1) });
     const repository = await newPlain(backend, { clock });
-    const run = await repository.startRun({ ...WHO, parent: "20251231T000000Z-00000000" });
+    const { backup: parent } = await backUp(repository, [content("a")]);
+    const run = await repository.startRun({ ...WHO, parent });
     clock.advance(60_000);
     await run.heartbeat();
     expect(await repository.listRuns()).toEqual([
       {
         run: run.id,
+        kind: "backup",
         ...WHO,
         pid: process.pid,
+        process: processMark(),
+        checkpoints: [],
         startedMs: Date.UTC(2026, 0, 1),
         heartbeatMs: Date.UTC(2026, 0, 1) + 60_000,
         gcSeen: 0,
-        parent: "20251231T000000Z-00000000",
+        parent,
       },
     ]);
     await run.abort();
