@@ -7,6 +7,7 @@
     reader.py REPOSITORY check
 
 The password of an encrypted repository: --password-file FILE, or $CYRVAULT_PASSWORD_FILE, or $CYRVAULT_PASSWORD.
+A secret file or a paper key instead: --key-file FILE, or $CYRVAULT_KEY_FILE.
 BACKUP is an id as `list` prints it, the beginning of one, or `latest`. Needs Python 3.9 with brotli and cryptography
 (Debian: python3-brotli python3-cryptography). Exit code 0: all is well; 1: something is not, and was said on standard error.
 
@@ -163,7 +164,7 @@ def read_file(path, limit):
 class Repository:
     """repository.md, keys.md."""
 
-    def __init__(self, path, password):
+    def __init__(self, path, secret):
         self.path, self.complaints = path, 0
         fields = dict(format="cyrvault repository", id="[0-9a-f]{32}", created=".*", objectIds=".*", sealing=".*",
                       parameters=dict, features=dict, mac="[0-9a-f]{64}")
@@ -176,16 +177,22 @@ class Repository:
         self.id_key = self.index_key = None
         self.content_keys = {}
         if not self.encrypted:
-            need(password is None, "the repository is not encrypted: refusing a password")
+            need(secret is None, "the repository is not encrypted: refusing a password")
             need(self.mac(b"repository", text) == mac, "cyrvault.json: its MAC does not fit")
             return
-        need(password is not None, "the repository is encrypted: give a password")
+        need(secret is not None, "the repository is encrypted: give a password")
         wrong = 0
+        if secret[0] == "paper":
+            content = paper_key(secret[1])
+            need(content[:16].hex() == value["id"], "the paper key belongs to another repository")
+            self.id_key, self.index_key, self.content_keys = self.key_set(content[16:])
+            need(hmac.compare_digest(self.mac(b"repository", text), mac), "its keys are not those of cyrvault.json")
+            return
         for name in sorted(os.listdir(os.path.join(path, "keys"))):
             if not re.fullmatch(r"[0-9a-f]{32}\.json", name):
                 continue
             try:
-                keys = self.open_key_file(name, password)
+                keys = self.open_key_file(name, *secret)
                 if keys is None:
                     wrong += 1
                     continue
@@ -201,24 +208,38 @@ class Repository:
         self.complaints += 1
         print(f"{where}: {error}", file=sys.stderr)
 
-    def open_key_file(self, name, password):
+    def open_key_file(self, name, kind, secret):
         fields = dict(format="cyrvault key", id=name[:32], created=".*", kdf=dict, wrap=dict, check="[0-9a-f]{32}")
         value = read_json(read_file(os.path.join(self.path, "keys", name), 1 << 20), fields)
         kdf, wrap = value["kdf"], value["wrap"]
         need(sha(printed({**value, "check": ""}))[:16].hex() == value["check"], "damaged")
-        need(list(kdf) == ["name", "n", "r", "p", "salt"] and kdf["name"] == "scrypt", "not scrypt")
         need(list(wrap) == ["scheme", "sealed"] and wrap["scheme"] == 1, "unknown way of wrapping")
-        n, r, p, salt = (kdf[x] for x in ("n", "r", "p", "salt"))
-        need(all(type(x) is int for x in (n, r, p)) and n >= 2 and n & (n - 1) == 0, "scrypt: n")
-        need(0 < r <= 64 and 0 < p <= 64 and 128 * n * r <= 1 << 30 and n * r * p <= 1 << 25, "scrypt: too much")
-        need(re.fullmatch("([0-9a-f]{2}){16,64}", salt), "scrypt: salt")
-        key = hashlib.scrypt(password, salt=bytes.fromhex(salt), n=n, r=r, p=p, dklen=32,
-                             maxmem=128 * r * (n + p + 4) + (1 << 20))
+        salt = kdf.get("salt")
+        need(re.fullmatch("([0-9a-f]{2}){16,64}", str(salt)), "salt")
+        key = self.wrapping_key(kdf, bytes.fromhex(salt), kind, secret)
+        if key is None:
+            return None
         associated = printed({**value, "wrap": {**wrap, "sealed": ""}, "check": ""})
         try:
-            c = Cursor(unseal(key, 0, associated, bytes.fromhex(wrap["sealed"])))
+            plain = unseal(key, 0, associated, bytes.fromhex(wrap["sealed"]))
         except Damage:
             return None
+        return self.key_set(plain)
+
+    def wrapping_key(self, kdf, salt, kind, secret):
+        if kdf["name"] == "key-file":
+            need(list(kdf) == ["name", "salt"], "not these fields")
+            return keyed(sha(secret), b"cyrvault key file\0\0", salt) if kind == "file" else None
+        need(list(kdf) == ["name", "n", "r", "p", "salt"] and kdf["name"] == "scrypt", "not scrypt")
+        n, r, p = (kdf[x] for x in ("n", "r", "p"))
+        need(all(type(x) is int for x in (n, r, p)) and n >= 2 and n & (n - 1) == 0, "scrypt: n")
+        need(0 < r <= 64 and 0 < p <= 64 and 128 * n * r <= 1 << 30 and n * r * p <= 1 << 25, "scrypt: too much")
+        if kind != "password":
+            return None
+        return hashlib.scrypt(secret, salt=salt, n=n, r=r, p=p, dklen=32, maxmem=128 * r * (n + p + 4) + (1 << 20))
+
+    def key_set(self, plain):
+        c = Cursor(plain)
         need(c.u8() == 1, "unknown version of the key set")
         entries = c.many(lambda: (c.u8(), c.u32(), c.id()))
         c.end()
@@ -837,6 +858,46 @@ def from_text(text):
                     for part in re.split(r"(\\x[0-9a-f]{2})", text))
 
 
+def paper_key(data):
+    """keys.md "Paper key": its content."""
+    lines = [line.strip() for line in data.decode().lower().split("\n")]
+    title, repository, *lines, end = [line for line in lines if line]
+    content = b""
+    for number, line in enumerate(lines, 1):
+        need(line.startswith(f"{number}:"), f"paper key, line {number}")
+        text = letters(line.partition(":")[2])
+        try:
+            part = base64.b32decode(text[:-4] + "=" * (-len(text[:-4]) % 8))
+        except ValueError:
+            part = b""
+        need(base32(sha(number.to_bytes(2, "big"), part))[:4] == text[-4:] and part, f"paper key, line {number}")
+        content += part
+    need(letters(end.removeprefix("end")) == base32(sha(content))[:8], "paper key: a line is lacking")
+    need(repository == "repository " + content[:16].hex(), "paper key: the repository's id")
+    return content
+
+
+def letters(text):
+    return text.replace(" ", "").translate(str.maketrans("018", "oib")).upper()
+
+
+def base32(data):
+    return base64.b32encode(data).decode().rstrip("=")
+
+
+def secret_of(arguments):
+    """keys.md: (password, file or paper, bytes), or None."""
+    path = arguments.key_file
+    environment = os.environ
+    if path is None and arguments.password_file is None and not {"CYRVAULT_PASSWORD", "CYRVAULT_PASSWORD_FILE"} & {*environment}:
+        path = environment.get("CYRVAULT_KEY_FILE")
+    if path is not None:
+        data = read_file(path, 1 << 16)
+        return ("paper" if data.lstrip().lower().startswith(b"cyrvault paper key 1") else "file", data)
+    password = password_of(arguments)
+    return None if password is None else ("password", password)
+
+
 def password_of(arguments):
     """keys.md "Key file": a file's bytes but for one line end."""
     if arguments.password_file is None and "CYRVAULT_PASSWORD" in os.environ:
@@ -870,6 +931,7 @@ def check(repository, packs):
 def main():
     parser = argparse.ArgumentParser(description="Reads cyrvault repositories without cyrvault.")
     parser.add_argument("--password-file")
+    parser.add_argument("--key-file")
     parser.add_argument("repository")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list")
@@ -879,7 +941,7 @@ def main():
     restore.add_argument("backup")
     restore.add_argument("target")
     arguments = parser.parse_args()
-    repository = Repository(arguments.repository, password_of(arguments))
+    repository = Repository(arguments.repository, secret_of(arguments))
     backups = repository.backups()
     if arguments.command == "list":
         for backup in backups:

@@ -18,6 +18,10 @@ export type ErrorCode =
   | "PASSWORD_WRONG"
   /** A password was given, the repository has no keys. */
   | "PASSWORD_UNUSED"
+  | "KEY_NOT_FOUND"
+  | "KEY_AMBIGUOUS"
+  /** The key in use, or the last one: without it nobody could be sure to read. */
+  | "KEY_NEEDED"
   /** Bytes in the repository are not what was written: checksum, seal, structure, length. */
   | "REPOSITORY_DAMAGED"
   /** No live pack holds an object that something refers to. */

@@ -6,16 +6,20 @@ import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { assembleMessage } from "../chunker/assemble.ts";
+import { Keyring } from "../keys/keyring.ts";
 import { initRepository, openRepository, type Repository } from "../store/repository.ts";
-import type { Password } from "./password.ts";
+import type { Secret, WrappingSecret } from "../store/secret.ts";
 
 export type Access = "read" | "write";
 
-export interface OpenStoredOptions {
+interface UnlockOptions {
   readonly access: Access;
-  readonly password: Password | undefined;
-  /** Called only when the repository is encrypted and no password was given. */
-  readonly ask: () => Promise<Password>;
+  readonly secret: Secret | undefined;
+  /** Called only when the repository is encrypted and no secret was given. */
+  readonly ask: () => Promise<Secret>;
+}
+
+export interface OpenStoredOptions extends UnlockOptions {
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -44,21 +48,44 @@ export async function openStored(location: string, options: OpenStoredOptions): 
 }
 
 async function open(backend: Backend, options: OpenStoredOptions): Promise<Repository> {
-  const { password, ask, clock, log } = options;
-  const openWith = (given: Password | undefined) =>
-    openRepository(backend, { password: given, assemble: assembleMessage, clock, log });
+  const { clock, log } = options;
+  return await withSecret(options, (password) =>
+    openRepository(backend, { password, assemble: assembleMessage, clock, log }),
+  );
+}
+
+/** Its keys alone. */
+export async function openStoredKeys(
+  location: string,
+  options: UnlockOptions,
+): Promise<{ readonly keyring: Keyring; close(): Promise<void> }> {
+  const inner = await openBackend(location);
+  const backend = options.access === "read" ? readOnly(inner) : inner;
   try {
-    return await openWith(password);
+    const keyring = await withSecret(options, (secret) => Keyring.open(backend, secret));
+    return { keyring, close: () => backend.close() };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+async function withSecret<T>(
+  { secret, ask }: UnlockOptions,
+  open: (secret: Secret | undefined) => Promise<T>,
+): Promise<T> {
+  try {
+    return await open(secret);
   } catch (error) {
     if (!isCyrvaultError(error, "PASSWORD_NEEDED")) throw error;
-    return await openWith(await ask());
+    return await open(await ask());
   }
 }
 
 /** @param password - undefined: not encrypted. */
 export async function initStored(
   location: string,
-  password: Password | undefined,
+  password: WrappingSecret | undefined,
   clock: Clock,
 ): Promise<{ readonly id: string; readonly encrypted: boolean; readonly description: string }> {
   const backend = await openBackend(location);

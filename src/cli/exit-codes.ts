@@ -19,6 +19,7 @@ const BY_CODE: { readonly [code in ErrorCode]?: ExitCode } = {
   USAGE: EXIT.usage,
   PASSWORD_NEEDED: EXIT.usage,
   PASSWORD_UNUSED: EXIT.usage,
+  KEY_AMBIGUOUS: EXIT.usage,
   REPOSITORY_NOT_FOUND: EXIT.noRepository,
   LOCKED: EXIT.locked,
   PASSWORD_WRONG: EXIT.wrongPassword,

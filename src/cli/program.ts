@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   tag: async () => (await import("./commands/tag.ts")).registerTag,
   forget: async () => (await import("./commands/forget.ts")).registerForget,
   undelete: async () => (await import("./commands/undelete.ts")).registerUndelete,
+  key: async () => (await import("./commands/key.ts")).registerKey,
   "rebuild-index": async () => (await import("./commands/rebuild-index.ts")).registerRebuildIndex,
   analyze: async () => (await import("./commands/analyze.ts")).registerAnalyze,
   demo: async () => (await import("./commands/demo.ts")).registerDemo,
@@ -43,6 +44,10 @@ export async function createProgram(options: ProgramOptions): Promise<Command> {
     .option(
       "-p, --password-file <file>",
       "its password is in a file (or $CYRVAULT_PASSWORD_FILE, $CYRVAULT_PASSWORD)",
+    )
+    .option(
+      "--key-file <file>",
+      "instead of a password: a file of random bytes, or a paper key (or $CYRVAULT_KEY_FILE)",
     )
     .option("--json", "results as JSON on standard output, progress as JSON on standard error")
     .option("-q, --quiet", "no progress")

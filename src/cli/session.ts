@@ -3,16 +3,19 @@ import type { Clock } from "../base/clock.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
 import { Progress } from "../base/progress.ts";
+import type { Keyring } from "../keys/keyring.ts";
 import type { Repository } from "../store/repository.ts";
-import { type Access, openStored } from "./compose.ts";
+import type { Secret } from "../store/secret.ts";
+import { type Access, openStored, openStoredKeys } from "./compose.ts";
 import type { Output } from "./output.ts";
-import { askPassword, givenPassword, type Password } from "./password.ts";
+import { askPassword, givenSecret, isSecretNamed, type SecretSource } from "./password.ts";
 import { ProgressDisplay, type ProgressStyle } from "./progress-display.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CommonOptions {
   readonly repo?: string;
   readonly passwordFile?: string;
+  readonly keyFile?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -60,22 +63,46 @@ export class Session {
     });
   }
 
+  get secretSource(): SecretSource {
+    const { passwordFile, keyFile } = this.#common;
+    return { passwordFile, keyFile };
+  }
+
+  /** In an option or the environment. */
+  get isSecretGiven(): boolean {
+    return isSecretNamed(this.secretSource, this.terminal.env);
+  }
+
   /** Without asking anybody. */
-  get password(): Password | undefined {
-    return givenPassword(this.#common.passwordFile, this.terminal.env);
+  get secret(): Secret | undefined {
+    return givenSecret(this.secretSource, this.terminal.env);
   }
 
   /** `read` writes nothing at all: it works on read-only media and beside everybody. */
   async withRepository<T>(access: Access, use: (repository: Repository) => Promise<T>): Promise<T> {
     const { repository, close } = await openStored(this.location, {
       access,
-      password: this.password,
+      secret: this.secret,
       ask: () => askPassword(this.terminal),
       clock: this.clock,
       log: this.log,
     });
     try {
       return await use(repository);
+    } finally {
+      await close();
+    }
+  }
+
+  async withKeys<T>(access: Access, use: (keyring: Keyring) => Promise<T>): Promise<T> {
+    const { secret, terminal } = this;
+    const { keyring, close } = await openStoredKeys(this.location, {
+      access,
+      secret,
+      ask: () => askPassword(terminal),
+    });
+    try {
+      return await use(keyring);
     } finally {
       await close();
     }

@@ -1,10 +1,11 @@
-/** Key files: the key set under a password. Format: docs/formats/keys.md. */
+/** Key files: the key set under a password or a secret file. Format: docs/formats/keys.md. */
 import { createHash, randomBytes, scrypt } from "node:crypto";
 import { toHex } from "../base/bytes.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { decodeKeySet, encodeKeySet, type KeySet } from "./key-set.ts";
-import { openBytes, sealBytes } from "./seal.ts";
+import { deriveKey, openBytes, sealBytes } from "./seal.ts";
 import { SECRET_BYTES } from "./seal-context.ts";
+import { nameOfSecret, type Password, type SecretFile, type WrappingSecret } from "./secret.ts";
 
 export const KEYS_PREFIX = "keys/";
 export const KEY_FILE_BYTES_MAX = 262_144;
@@ -31,25 +32,40 @@ export interface KeyFile {
   /** `keys/<key id>.json`. */
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** Why there are no bytes. */
+  readonly unreadable?: CyrvaultError;
 }
+
+/** What a key file says of itself without being opened. */
+export interface KeyFileDescription {
+  readonly id: string;
+  /** RFC 3339, UTC. */
+  readonly created: string;
+  readonly opensWith: "password" | "key file";
+}
+
+type Kdf =
+  | (ScryptCost & { readonly name: "scrypt"; readonly salt: string })
+  | { readonly name: "key-file"; readonly salt: string };
 
 interface KeyFileFields {
   readonly format: typeof FORMAT;
   readonly version: number;
   readonly id: string;
   readonly created: string;
-  readonly kdf: ScryptCost & { readonly name: "scrypt"; readonly salt: string };
+  readonly kdf: Kdf;
   readonly wrap: { readonly scheme: number; readonly sealed: string };
   readonly check: string;
 }
 
 /**
- * A new key file: the key set, to be opened with this password.
- * @param password - text, or the bytes of one that is no text. Never empty.
+ * A new key file: the key set, to be opened with this secret.
+ * @param secret - a password that is not empty, or a secret file that is random: `requireRandom`.
+ * @param options.cost - for a password.
  */
 export async function makeKeyFile(
   keySet: KeySet,
-  password: string | Uint8Array,
+  secret: WrappingSecret,
   options: {
     readonly createdMs: number;
     readonly cost?: ScryptCost;
@@ -59,40 +75,63 @@ export async function makeKeyFile(
   const random = options.random ?? randomBytes;
   const cost = options.cost ?? DEFAULT_COST;
   assert(isAffordable(cost), "scrypt parameters that no reader would take");
-  if (password.length === 0) throw new CyrvaultError("USAGE", "the password is empty");
+  if (!isSecretFile(secret) && secret.length === 0) throw new CyrvaultError("USAGE", "the password is empty");
   const id = toHex(random(16));
-  const salt = random(SALT_BYTES);
+  const salt = toHex(random(SALT_BYTES));
   const { n, r, p } = cost;
+  const kdf: Kdf = isSecretFile(secret) ? { name: "key-file", salt } : { name: "scrypt", n, r, p, salt };
   const open: KeyFileFields = {
     format: FORMAT,
     version: VERSION,
     id,
     created: new Date(options.createdMs).toISOString(),
-    kdf: { name: "scrypt", n, r, p, salt: toHex(salt) },
+    kdf,
     wrap: { scheme: WRAP_SCHEME, sealed: "" },
     check: "",
   };
-  const wrappingKey = await derive(password, salt, cost);
+  const wrappingKey = await wrappingKeyOf(secret, kdf);
+  assert(wrappingKey !== undefined, "a derivation for another kind of secret");
   const sealed = sealBytes(wrappingKey, 0, print(open), encodeKeySet(keySet));
   const closed = { ...open, wrap: { scheme: WRAP_SCHEME, sealed: toHex(sealed) } };
   return { name: keyFileName(id), bytes: print({ ...closed, check: checkOf(closed) }) };
 }
 
 /**
- * Opens the key set with whichever of the key files the password fits. Each try costs what scrypt costs.
+ * As `makeKeyFile`, and opens it again: what cannot be opened on this machine must not be what a repository depends on.
+ * @throws {CyrvaultError} `IO`: it opens to nothing, or to something else.
+ */
+export async function makeTestedKeyFile(...given: Parameters<typeof makeKeyFile>): Promise<KeyFile> {
+  const [keySet, secret] = given;
+  const file = await makeKeyFile(...given);
+  let opened: KeySet | undefined;
+  let cause: unknown;
+  try {
+    opened = (await openKeyFiles([file], secret)).keySet;
+  } catch (error) {
+    cause = error;
+  }
+  if (opened !== undefined && encodeKeySet(opened).equals(encodeKeySet(keySet))) return file;
+  throw new CyrvaultError("IO", "a key that was just made does not open: nothing of it has been kept", {
+    cause,
+    hint: "test this machine's memory",
+  });
+}
+
+/**
+ * Opens the key set with whichever of the key files the secret fits. Each try of a password costs what scrypt costs.
  * A damaged file does not keep a sound one from opening.
  * @throws {CyrvaultError} `PASSWORD_WRONG`: it fits none of the sound ones. `REPOSITORY_DAMAGED`,
  *   `REPOSITORY_VERSION`: there is none that could be tried.
  */
 export async function openKeyFiles(
   files: readonly KeyFile[],
-  password: string | Uint8Array,
+  secret: WrappingSecret,
 ): Promise<{ readonly keySet: KeySet; readonly name: string }> {
   let wrong: CyrvaultError | undefined;
   let untried: CyrvaultError | undefined;
   for (const file of files) {
     try {
-      return { keySet: await openKeyFile(file, password), name: file.name };
+      return { keySet: await openKeyFile(file, secret), name: file.name };
     } catch (error) {
       if (!isCyrvaultError(error)) throw error;
       if (error.code === "PASSWORD_WRONG") wrong ??= error;
@@ -101,34 +140,42 @@ export async function openKeyFiles(
   }
   if (wrong === undefined)
     throw untried ?? new CyrvaultError("REPOSITORY_DAMAGED", "the repository has lost its key files");
-  throw new CyrvaultError("PASSWORD_WRONG", "the password does not open this repository", {
+  throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this repository`, {
     cause: wrong,
     ...(untried !== undefined && { hint: `a key file could not be tried: ${untried.message}` }),
   });
 }
 
-async function openKeyFile(file: KeyFile, password: string | Uint8Array): Promise<KeySet> {
+async function openKeyFile(file: KeyFile, secret: WrappingSecret): Promise<KeySet> {
   const fields = parse(file);
-  const { n, r, p } = fields.kdf;
-  const wrappingKey = await derive(password, Buffer.from(fields.kdf.salt, "hex"), { n, r, p });
+  const wrappingKey = await wrappingKeyOf(secret, fields.kdf);
+  if (wrappingKey === undefined)
+    throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} is not what this key opens with`);
   const associated = print({ ...fields, wrap: { ...fields.wrap, sealed: "" }, check: "" });
   let plain: Buffer;
   try {
     plain = openBytes(wrappingKey, 0, associated, Buffer.from(fields.wrap.sealed, "hex"), file.name);
   } catch (cause) {
-    // The file's checksum has been verified: what is left is the password.
-    throw new CyrvaultError("PASSWORD_WRONG", "the password does not open this key file", { cause });
+    // The file's checksum has been verified: what is left is the secret.
+    throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this key`, { cause });
   }
   return decodeKeySet(plain);
 }
 
-/** @throws {CyrvaultError} `REPOSITORY_DAMAGED`, `REPOSITORY_VERSION`. Needs no password: `check` uses it too. */
+/** @throws {CyrvaultError} `REPOSITORY_DAMAGED`, `REPOSITORY_VERSION`. Needs no secret: `check` uses it too. */
 export function verifyKeyFile(file: KeyFile): void {
   parse(file);
 }
 
+/** @throws {CyrvaultError} as `verifyKeyFile`. */
+export function describeKeyFile(file: KeyFile): KeyFileDescription {
+  const { id, created, kdf } = parse(file);
+  return { id, created, opensWith: kdf.name === "scrypt" ? "password" : "key file" };
+}
+
 function parse(file: KeyFile): KeyFileFields {
-  const { name } = file;
+  const { name, unreadable } = file;
+  if (unreadable !== undefined) throw unreadable;
   if (file.bytes.length > KEY_FILE_BYTES_MAX) throw damaged(name, "too long for a key file");
   const text = Buffer.from(file.bytes).toString("utf8");
   // Printing again what has been parsed recurses.
@@ -152,9 +199,11 @@ function parse(file: KeyFile): KeyFileFields {
     throw damaged(name, "it is another key's file");
   if (typeof created !== "string" || typeof kdf !== "object" || typeof wrap !== "object" || !kdf || !wrap)
     throw damaged(name, "a field is lacking");
-  if (kdf.name !== "scrypt") throw unsupported(name, `key derivation ${kdf.name}`);
+  const derivation: unknown = kdf.name;
+  if (derivation !== "scrypt" && derivation !== "key-file")
+    throw unsupported(name, `key derivation ${String(derivation)}`);
   if (wrap.scheme !== WRAP_SCHEME) throw unsupported(name, `wrap scheme ${wrap.scheme}`);
-  if (!isAffordable(kdf)) throw damaged(name, "scrypt parameters out of bounds");
+  if (kdf.name === "scrypt" && !isAffordable(kdf)) throw damaged(name, "scrypt parameters out of bounds");
   if (!isHex(kdf.salt, 16, 64) || !isHex(wrap.sealed, SECRET_BYTES, KEY_FILE_BYTES_MAX))
     throw damaged(name, "a field is no hex of the right length");
   return fields as KeyFileFields;
@@ -174,7 +223,21 @@ function checkOf(fields: Partial<KeyFileFields>): string {
   );
 }
 
-function derive(password: string | Uint8Array, salt: Uint8Array, cost: ScryptCost): Promise<Buffer> {
+function isSecretFile(secret: WrappingSecret): secret is SecretFile {
+  return typeof secret === "object" && "kind" in secret;
+}
+
+/** undefined: what is wrapped so opens with something else. */
+async function wrappingKeyOf(secret: WrappingSecret, kdf: Kdf): Promise<Buffer | undefined> {
+  const salt = Buffer.from(kdf.salt, "hex");
+  if (isSecretFile(secret)) {
+    if (kdf.name !== "key-file") return undefined;
+    return deriveKey(createHash("sha256").update(secret.bytes).digest(), "cyrvault key file", "", salt);
+  }
+  return kdf.name === "scrypt" ? await derive(secret, salt, kdf) : undefined;
+}
+
+function derive(password: Password, salt: Uint8Array, cost: ScryptCost): Promise<Buffer> {
   const secret = typeof password === "string" ? Buffer.from(password.normalize("NFC"), "utf8") : password;
   const { n, r, p } = cost;
   // OpenSSL counts a little more than 128 × n × r.
@@ -211,7 +274,11 @@ function isHex(text: unknown, bytesMin: number, bytesMax: number): text is strin
   );
 }
 
-function keyFileName(id: string): string {
+export function isKeyFileName(name: string): boolean {
+  return /^keys\/[0-9a-f]{32}\.json$/.test(name);
+}
+
+export function keyFileName(id: string): string {
   return `${KEYS_PREFIX}${id}.json`;
 }
 

@@ -16,27 +16,17 @@ import {
   readRuns,
 } from "./backup-files.ts";
 import { newKeySet, sealContextOf } from "./key-set.ts";
-import {
-  KEY_FILE_BYTES_MAX,
-  KEYS_PREFIX,
-  type KeyFile,
-  makeKeyFile,
-  openKeyFiles,
-  type ScryptCost,
-} from "./keys.ts";
+import { type KeyFile, makeTestedKeyFile, type ScryptCost } from "./keys.ts";
 import { Lookup } from "./lookup.ts";
 import type { AssembleMessage } from "./object.ts";
 import { ObjectIndex } from "./object-index.ts";
 import { ObjectReader, type ObjectReaderOptions } from "./object-reader.ts";
 import { PACKS_PREFIX } from "./pack-types.ts";
 import {
-  CONFIG_BYTES_MAX,
   CONFIG_NAME,
   checkWritable,
   DEFAULT_PARAMETERS,
-  decodeConfig,
   encodeConfig,
-  isConfigOf,
   NO_FEATURES,
   REPOSITORY_ID_BYTES,
   type RepositoryConfig,
@@ -45,12 +35,14 @@ import { Run, type RunOptions } from "./run.ts";
 import type { RunRecord } from "./run-record.ts";
 import { type SealContext, UNENCRYPTED } from "./seal-context.ts";
 import { Sealer } from "./sealer.ts";
+import type { Secret, WrappingSecret } from "./secret.ts";
 import { storeSelfTest } from "./store-self-test.ts";
+import { readConfig, unlock } from "./unlock.ts";
 
 const PAGE_CACHE_BYTES = 16 * 1024 * 1024;
 
 export type InitOptions = (
-  | { readonly password: string | Uint8Array; readonly scrypt?: ScryptCost }
+  | { readonly password: WrappingSecret; readonly scrypt?: ScryptCost }
   | { readonly noEncryption: true }
 ) & {
   readonly clock?: Clock;
@@ -58,7 +50,7 @@ export type InitOptions = (
 };
 
 export interface OpenOptions {
-  readonly password?: string | Uint8Array | undefined;
+  readonly password?: Secret | undefined;
   readonly assemble: AssembleMessage;
   /** Where the object index of a repository without a local directory may lie. */
   readonly cacheDirectory?: string | undefined;
@@ -87,7 +79,7 @@ export async function initRepository(
   if ("password" in options) {
     const keySet = newKeySet(random);
     const { scrypt } = options;
-    keyFile = await makeKeyFile(keySet, options.password, {
+    keyFile = await makeTestedKeyFile(keySet, options.password, {
       createdMs: clock.nowMs(),
       random,
       ...(scrypt !== undefined && { cost: scrypt }),
@@ -117,13 +109,9 @@ export async function initRepository(
  */
 export async function openRepository(backend: Backend, options: OpenOptions): Promise<Repository> {
   testOnce();
-  const bytes = await backend.read(CONFIG_NAME, CONFIG_BYTES_MAX);
-  if (bytes === undefined)
-    throw new CyrvaultError("REPOSITORY_NOT_FOUND", `no repository in ${backend.properties.description}`, {
-      hint: "cyrvault init makes one",
-    });
-  const config = decodeConfig(bytes);
-  const context = await unlock(backend, config, options.password);
+  const config = await readConfig(backend);
+  const keys = await unlock(backend, config, options.password);
+  const context = keys === undefined ? UNENCRYPTED : sealContextOf(keys.keySet);
   return new Repository(backend, config, context, options);
 }
 
@@ -281,49 +269,4 @@ function exists(backend: Backend): CyrvaultError {
     "REPOSITORY_EXISTS",
     `there is a repository in ${backend.properties.description} already`,
   );
-}
-
-async function unlock(
-  backend: Backend,
-  config: RepositoryConfig,
-  password: string | Uint8Array | undefined,
-): Promise<SealContext> {
-  if (!config.encrypted) {
-    if (!isConfigOf(config, new Sealer(UNENCRYPTED))) throw wrongMac();
-    if (password !== undefined)
-      throw new CyrvaultError(
-        "PASSWORD_UNUSED",
-        "a password was given, but the repository is not encrypted",
-        {
-          hint: "if it should be: somebody may have put another repository in its place",
-        },
-      );
-    return UNENCRYPTED;
-  }
-  if (password === undefined)
-    throw new CyrvaultError("PASSWORD_NEEDED", "the repository is encrypted: it needs a password");
-  let files: KeyFile[] = [];
-  for await (const { name } of backend.list(KEYS_PREFIX)) {
-    const bytes = await backend.read(name, KEY_FILE_BYTES_MAX);
-    if (bytes !== undefined) files.push({ name, bytes });
-  }
-  let hasOpened = false;
-  while (files.length > 0 || !hasOpened) {
-    try {
-      const { keySet, name } = await openKeyFiles(files, password);
-      const context = sealContextOf(keySet);
-      if (isConfigOf(config, new Sealer(context))) return context;
-      // Left over from an init that broke off: the same password, other keys.
-      hasOpened = true;
-      files = files.filter((file) => file.name !== name);
-    } catch (error) {
-      if (!hasOpened || !isCyrvaultError(error, "PASSWORD_WRONG")) throw error;
-      break;
-    }
-  }
-  throw wrongMac();
-}
-
-function wrongMac(): CyrvaultError {
-  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: it has been changed since it was made`);
 }

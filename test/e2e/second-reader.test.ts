@@ -1,6 +1,6 @@
 /** docs/formats/reader.py knows the format from its documents only: what it restores is what `cyrvault restore` restores. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { fromText } from "../../src/base/byte-string.ts";
@@ -89,6 +89,22 @@ describeWithPython("a reader written from the documents", () => {
       status: 0,
       stderr: "",
     });
+  });
+
+  test("opens with a key file, and with a key typed from paper when keys/ is gone", async () => {
+    const env = await oneDay(PASSWORD);
+    const { CYRVAULT_PASSWORD, ...none } = env;
+    const [keyFile, paper] = [join(workspace, "key"), join(workspace, "paper")];
+    await runJson(["key", "add", "--new-key-file", keyFile], { env });
+    const { lines } = await runJson<{ lines: readonly string[] }>(["key", "export"], { env });
+    writeFileSync(paper, lines.join("\r\n").toLowerCase());
+    const expected = reader(["list"], env);
+    expect(expected).toMatchObject({ status: 0, stderr: "" });
+    expect(reader(["list"], { ...none, CYRVAULT_KEY_FILE: keyFile })).toEqual(expected);
+    rmSync(join(env["CYRVAULT_REPO"] ?? "", "keys"), { recursive: true });
+    const fromPaper = { ...none, CYRVAULT_KEY_FILE: paper };
+    expect(reader(["list"], fromPaper)).toEqual(expected);
+    expect(reader(["check"], fromPaper)).toMatchObject({ status: 0, stderr: "" });
   });
 
   test.each([

@@ -31,7 +31,7 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
     throw new Error("dist/ is missing: run npm run build first");
   const [program = "", ...rest] = [...(options.through ?? []), process.execPath, CLI, ...args];
   // A password or repository of whoever runs the tests must not reach them.
-  const { CYRVAULT_REPO, CYRVAULT_PASSWORD, CYRVAULT_PASSWORD_FILE, ...env } = process.env;
+  const { CYRVAULT_REPO, CYRVAULT_PASSWORD, CYRVAULT_PASSWORD_FILE, CYRVAULT_KEY_FILE, ...env } = process.env;
   const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...env, ...options.env } });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];

@@ -84,7 +84,7 @@ function stepsOf({ clock, log, progress, signal }: Session, layout: (typeof LAYO
     init: async (location) => {
       await initStored(location, password, clock);
       const ask = () => Promise.resolve(password);
-      opened = await openStored(location, { access: "write", password, ask, clock, log });
+      opened = await openStored(location, { access: "write", secret: password, ask, clock, log });
     },
     backup: async (config) => {
       const options = { ...backupOptions({ config, root: "/", compression: "auto" }), server: "sample" };

@@ -6,6 +6,7 @@ import { makeKeyFile, openKeyFiles } from "../../../src/store/keys.ts";
 import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { objectsInBlock } from "../../../src/store/pack-reader.ts";
 import { asPackId } from "../../../src/store/pack-types.ts";
+import { decodePaperKey, encodePaperKey } from "../../../src/store/paper-key.ts";
 import { Sealer } from "../../../src/store/sealer.ts";
 import {
   CONTEXTS,
@@ -20,13 +21,13 @@ import {
 } from "./pack-fixture.ts";
 
 /** The fenced blocks of one language in a format document, in order; in hex, `;` begins a comment. */
-function examples(document: string, language: "hex" | "json"): Buffer[] {
+function examples(document: string, language: "hex" | "json" | "text"): Buffer[] {
   const url = new URL(`../../../docs/formats/${document}`, import.meta.url);
   const blocks = readFileSync(url, "utf8").matchAll(/^```(\w+)\n(.*?)^```$/gms);
   return [...blocks]
     .filter((match) => match[1] === language)
     .map(([, , text = ""]) =>
-      language === "json" ? Buffer.from(text) : Buffer.from(text.replace(/;.*$|\s/gm, ""), "hex"),
+      language !== "hex" ? Buffer.from(text) : Buffer.from(text.replace(/;.*$|\s/gm, ""), "hex"),
     );
 }
 
@@ -77,6 +78,25 @@ describe("docs/formats/keys.md", () => {
     expect(Buffer.from(made.bytes).toString()).toBe(bytes.toString());
     const opened = await openKeyFiles([{ name: `keys/${"05".repeat(16)}.json`, bytes }], "correct horse");
     expect(opened.keySet).toEqual(KEY_SET);
+  });
+
+  test("shows the key file of a secret file", async () => {
+    const [, bytes] = examples("keys.md", "json") as [Buffer, Buffer];
+    const secret = { kind: "secret-file", bytes: Uint8Array.from({ length: 64 }, (_, i) => i) } as const;
+    let calls = 5;
+    const made = await makeKeyFile(KEY_SET, secret, {
+      createdMs: Date.UTC(2024, 1, 29, 12),
+      random: (count) => filled(calls++, count),
+    });
+    expect(Buffer.from(made.bytes).toString()).toBe(bytes.toString());
+    const opened = await openKeyFiles([{ name: `keys/${"05".repeat(16)}.json`, bytes }], secret);
+    expect(opened.keySet).toEqual(KEY_SET);
+  });
+
+  test("shows a paper key", () => {
+    const [text] = examples("keys.md", "text") as [Buffer];
+    expect(`${encodePaperKey("ab".repeat(16), KEY_SET).join("\n")}\n`).toBe(text.toString());
+    expect(decodePaperKey(text, "paper")).toEqual({ repository: "ab".repeat(16), keySet: KEY_SET });
   });
 
   test("shows ids of objects", () => {

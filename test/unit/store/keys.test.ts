@@ -9,7 +9,13 @@ import {
   newKeySet,
   sealContextOf,
 } from "../../../src/store/key-set.ts";
-import { type KeyFile, makeKeyFile, openKeyFiles, verifyKeyFile } from "../../../src/store/keys.ts";
+import {
+  describeKeyFile,
+  type KeyFile,
+  makeKeyFile,
+  openKeyFiles,
+  verifyKeyFile,
+} from "../../../src/store/keys.ts";
 import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { filled } from "./pack-fixture.ts";
 
@@ -195,7 +201,7 @@ describe("a key file", () => {
     const file = await makeKeyFile(KEY_SET, "x", QUICK);
     for (const [field, value] of [
       ["version", 2],
-      ["kdf", { name: "key-file" }],
+      ["kdf", { name: "argon2id" }],
       ["wrap", { scheme: 2, sealed: "00" }],
     ] as const) {
       const newer = await forged(file, (fields) => Object.assign(fields, { [field]: value }));
@@ -210,6 +216,26 @@ describe("a key file", () => {
     );
     expect(() => verifyKeyFile(older)).not.toThrow();
     await expect(openKeyFiles([older], "x")).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
+  });
+
+  test("of a secret file opens with its bytes alone, whatever passwords there are beside it", async () => {
+    const secret = { kind: "secret-file", bytes: filled(9) } as const;
+    const one = await makeKeyFile(KEY_SET, secret, { createdMs: 0 });
+    const two = await makeKeyFile(KEY_SET, "two", QUICK);
+    expect(describeKeyFile(one)).toMatchObject({
+      opensWith: "key file",
+      created: "1970-01-01T00:00:00.000Z",
+    });
+    expect(describeKeyFile(two)).toMatchObject({ opensWith: "password" });
+    expect(await openKeyFiles([two, one], secret)).toEqual({ keySet: KEY_SET, name: one.name });
+    expect((await openKeyFiles([one, two], "two")).name).toBe(two.name);
+    for (const wrong of [filled(8), filled(9, 33), Buffer.concat([filled(9), Buffer.of(0)])])
+      await expect(openKeyFiles([one, two], { kind: "secret-file", bytes: wrong })).rejects.toMatchObject({
+        code: "PASSWORD_WRONG",
+        message: "the key file does not open this repository",
+      });
+    await expect(openKeyFiles([one], filled(9))).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
+    await expect(openKeyFiles([two], secret)).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
   });
 
   test("costs by default what scrypt with N = 2^17, r = 8, p = 1 costs", async () => {
