@@ -4,7 +4,6 @@
  * → the manifest, whose appearance in the repository makes the backup.
  */
 
-import { hostname } from "node:os";
 import { type ByteString, fromText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
@@ -22,7 +21,8 @@ import { encodeRoot } from "../manifest/root.ts";
 import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
-import { type BoundServer, bindServer } from "./bind-server.ts";
+import type { Here } from "../store/stale-run.ts";
+import type { BoundServer } from "./bind-server.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
@@ -37,6 +37,7 @@ import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
+import { startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
@@ -48,6 +49,8 @@ export interface BackupContext {
   readonly acceptRules: readonly string[];
   /** For the temporary file of very many findings. */
   readonly temporary?: string;
+  /** This machine. Given, only one backup of a server is at work at a time. */
+  readonly here?: Here;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
   readonly signal?: AbortSignal;
 }
@@ -55,43 +58,18 @@ export interface BackupContext {
 /** Timestamps this close to the cut may hide a later change of the same tick. */
 const RACY_NS = 2_000_000_000n;
 const FINDINGS_SHOWN = 1000;
-const STARTS_MAX = 5;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
-  const { repository, clock } = context;
-  const { run, ...bound } = await startBound(options, repository);
+  const { run, ...bound } = await startBackup(options, context);
   try {
     return await new BackupRun(options, context, {
       ...bound,
       run,
-      startedMs: clock.nowMs(),
+      startedMs: context.clock.nowMs(),
     }).run();
   } catch (error) {
     await run.abort();
     throw error;
-  }
-}
-
-/** What went before may be forgotten, pruned or tidied away between the look at it and the start of the run: then we look again. */
-async function startBound(
-  options: BackupOptions,
-  repository: Repository,
-): Promise<BoundServer & { readonly run: Run }> {
-  for (let attempt = 1; ; attempt++) {
-    const bound = await bindServer(options, repository);
-    const { name, parents } = bound;
-    try {
-      const run = await repository.startRun({
-        server: name,
-        host: hostname(),
-        parent: parents.backup?.backup,
-        checkpoints: parents.checkpointRuns,
-        compression: options.compression,
-      });
-      return { ...bound, run };
-    } catch (error) {
-      if (!isCyrvaultError(error, "RUN_FENCED") || attempt >= STARTS_MAX) throw error;
-    }
   }
 }
 

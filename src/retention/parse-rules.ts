@@ -29,3 +29,15 @@ export function parseDuration(option: string, text: string | undefined): number 
     });
   return parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit as string] as number), 0);
 }
+
+const SPAN_MS: Readonly<Record<string, number>> = { ...UNIT_MS, s: 1000, m: 60_000 };
+
+/** For waiting rather than for keeping: `30s`, `5m`, `72h`, `3d`, `0`. @throws {CyrvaultError} `USAGE`. */
+export function parseSpan(option: string, text: string): number {
+  const [, number, unit] = /^(\d{1,6}(?:\.\d{1,3})?)([smhdw])$/.exec(text) ?? [];
+  const ms = text === "0" ? 0 : Number(number) * (SPAN_MS[unit ?? ""] ?? Number.NaN);
+  if (ms >= 0) return Math.round(ms);
+  throw new CyrvaultError("USAGE", `${option} ${text}: not a length of time`, {
+    hint: `write ${option} 30s, 5m, 72h or 3d`,
+  });
+}

@@ -122,8 +122,16 @@ export async function readCheckpoint(
   return { run, server, bytes: reader.raw(reader.remaining) };
 }
 
-/** Of all servers, oldest first. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
-export async function readRuns(backend: Backend, sealer: Sealer): Promise<RunRecord[]> {
+/**
+ * Of all servers, oldest first.
+ * @param onDamaged - is told of a file that cannot be read, which is then left out.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED`: there is one, and nobody to be told.
+ */
+export async function readRuns(
+  backend: Backend,
+  sealer: Sealer,
+  onDamaged?: (error: CyrvaultError) => void,
+): Promise<RunRecord[]> {
   const ids: string[] = [];
   for await (const { name } of backend.list(RUNS_PREFIX)) {
     const id = name.slice(RUNS_PREFIX.length);
@@ -131,8 +139,13 @@ export async function readRuns(backend: Backend, sealer: Sealer): Promise<RunRec
   }
   const runs: RunRecord[] = [];
   for (const id of ids.sort()) {
-    const run = await readRun(backend, sealer, id);
-    if (run !== undefined) runs.push(run);
+    try {
+      const run = await readRun(backend, sealer, id);
+      if (run !== undefined) runs.push(run);
+    } catch (error) {
+      if (onDamaged === undefined || !isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
+      onDamaged(error);
+    }
   }
   return runs;
 }

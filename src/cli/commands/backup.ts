@@ -11,10 +11,12 @@ import { readAcceptRules } from "../../inspect/accepted.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
+import { isHere } from "../../store/stale-run.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
+import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import type { Session } from "../session.ts";
 import { workerThreads } from "../threads.ts";
@@ -32,6 +34,7 @@ interface Options {
   readonly scrub?: string;
   readonly checkpointInterval?: string;
   readonly checkpointBytes?: string;
+  readonly lockWait?: string;
   readonly dryRun?: boolean;
 }
 
@@ -65,6 +68,7 @@ export const registerBackup: Register = (program, act) => {
       "after an interruption, at most so much is done again: 30s, 5m, 1h (default: 5m)",
     )
     .option("--checkpoint-bytes <size>", "the same, by what is read: 500M, 4G (default: 4G)")
+    .option("--lock-wait <time>", "wait so long for another backup of this server: 30s, 5m, 2h")
     .option("--dry-run", "say what would be read; reads no message and stores nothing")
     .addHelpText(
       "after",
@@ -82,8 +86,10 @@ export const registerBackup: Register = (program, act) => {
       const { clock, progress, signal, output, json } = session;
       const server = options.server ?? serverName(options);
       const acceptRules = await readAcceptRules(repository, server);
-      const result = await session.withProgress(() =>
-        runBackup({ ...options, server }, { repository, clock, progress, acceptRules, signal }),
+      const here = isHere(hostname());
+      const context = { repository, clock, progress, acceptRules, signal, here };
+      const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
+        session.withProgress(() => runBackup({ ...options, server }, context)),
       );
       if (json) await output.object(backupObject(result));
       else await printResult(output, result);
@@ -155,11 +161,11 @@ export function parseInterval(text: string): number {
 }
 
 /** `100000`, `64K`, `500M`, `4G`. @throws {CyrvaultError} `USAGE`. */
-export function parseBytes(text: string): number {
+export function parseBytes(text: string, option = "--checkpoint-bytes"): number {
   const [, number, unit = ""] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
   const bytes = Number(number) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
   if (bytes > 0) return bytes;
-  throw new CyrvaultError("USAGE", `--checkpoint-bytes ${text}: not a size`, { hint: "write 500M or 4G" });
+  throw new CyrvaultError("USAGE", `${option} ${text}: not a size`, { hint: "write 500M or 4G" });
 }
 
 /** @throws {CyrvaultError} `USAGE`. */

@@ -60,6 +60,8 @@ export interface PrunePlan {
   /** Runs that sweeping waits for. */
   readonly holding: readonly RunRecord[];
   readonly runs: Runs;
+  /** What it goes by, `forgotten` included. */
+  readonly roots: RootFiles;
   /** Hex: their directories cannot be read. They are left alone. */
   readonly unreadable: readonly string[];
   readonly total: { readonly packs: number; readonly bytes: number };
@@ -88,8 +90,7 @@ export async function planPrune(
   const files = await listPacks(repository);
   const runs = await sortRuns(repository, clock, context.here, own);
   const roots = await listRoots(repository);
-  // Only a plan that nobody carries out may pass over what still stands in forgotten/: somebody may bring it back.
-  const forgotten = own === undefined ? await findExpired(options, context, roots, runs.live) : [];
+  const forgotten = await findExpired(options, context, roots, runs.live);
 
   progress.beginPhase("marking", clock.monotonicMs());
   const needed = new PlaceBits();
@@ -140,6 +141,7 @@ export async function planPrune(
     sweepsAtOnce: options.graceMs === 0 && runs.live.length === 0,
     holding: [...holding],
     runs,
+    roots,
     unreadable: [...lookup.unreadablePacks()].map(({ hex }) => hex),
     total: { packs: files.length, bytes: sumBytes(files) },
     needed,
@@ -165,7 +167,7 @@ async function listPacks({ backend, lookup }: Repository): Promise<PackFile[]> {
 }
 
 /** Forgotten backups that can be brought back no longer, unless somebody holds one or builds upon it. */
-export async function findExpired(
+async function findExpired(
   { graceMs }: PruneOptions,
   { repository, clock }: PruneContext,
   { backups, forgotten }: RootFiles,

@@ -3,17 +3,19 @@
  * again → sweep what was marked long ago → mostly dead packs are written anew, and marked. Why it is safe, and in
  * which order everybody must look: docs/decisions/0015-deletion.md.
  */
-import { forgottenName } from "../../store/forgotten.ts";
+import { backupName } from "../../store/backup-files.ts";
+import { forgottenName, readForgotten } from "../../store/forgotten.ts";
 import { readGcState } from "../../store/gc-record.ts";
 import type { AssembleMessage } from "../../store/object.ts";
 import { packName } from "../../store/pack-types.ts";
 import type { Run } from "../../store/run.ts";
+import type { RunRecord } from "../../store/run-record.ts";
 import { NO_TAGS, writeTags } from "../backup-tags.ts";
 import { verifySpare } from "./copies.ts";
 import { GcLog } from "./gc-log.ts";
 import { isInForce, readHolds, removeHold, requireNoHold } from "./holds.ts";
 import {
-  findExpired,
+  isExpired,
   type PackFile,
   type PruneContext,
   type PruneOptions,
@@ -22,7 +24,7 @@ import {
   sumBytes,
 } from "./plan.ts";
 import { type DamagedPack, Repacker } from "./repack.ts";
-import { listRoots } from "./roots.ts";
+import { listRoots, type RootFiles } from "./roots.ts";
 import { lockedBy, type StaleRun, sortRuns } from "./runs.ts";
 import { CopyVerifier } from "./verify-copy.ts";
 
@@ -50,6 +52,7 @@ export interface PruneParts extends PruneContext {
 }
 
 const BATCH_BYTES = 256 * 1024 * 1024;
+const PLANS_MAX = 3;
 
 /** What `runPrune` would do now, if nobody else did anything. Writes nothing. */
 export function forecast(plan: PrunePlan): Omit<PruneDone, "writtenBytes" | "damaged" | "fenced" | "plan"> {
@@ -80,6 +83,7 @@ class Prune {
   readonly #parts: PruneParts;
   readonly #run: Run;
   readonly #verifier: CopyVerifier;
+  readonly #forgotten: string[] = [];
   readonly #marked: PackFile[] = [];
   readonly #unmarked: PackFile[] = [];
   readonly #swept: PackFile[] = [];
@@ -104,10 +108,9 @@ class Prune {
     await requireNoHold(repository, clock.nowMs());
     await log.fence(stale.map(({ record }) => record.run));
     await this.#dropOldHolds();
-    const forgotten = await this.#removeExpired();
 
-    let plan = await this.#plan(log);
-    const first = plan;
+    const first = await this.#plan(log);
+    let plan = first;
     await this.#mark(log, plan);
     await this.#sweep(log, plan);
     await this.#repack(log, plan);
@@ -119,7 +122,7 @@ class Prune {
     }
     const gone = new Set(this.#swept.map(({ pack }) => pack));
     return {
-      forgotten,
+      forgotten: this.#forgotten,
       marked: this.#marked,
       unmarked: this.#unmarked,
       swept: this.#swept,
@@ -128,26 +131,39 @@ class Prune {
       waiting: [...first.waiting, ...this.#marked].filter(({ pack }) => !gone.has(pack)),
       damaged: this.#damaged,
       fenced: stale,
-      plan,
+      plan: first,
     };
   }
 
+  /**
+   * What is to be done, and the forgotten backups that it does not count are gone. Not before: where anything cannot be
+   * read, nothing goes.
+   */
   async #plan(log: GcLog): Promise<PrunePlan> {
-    const plan = await planPrune(this.#options, this.#parts, this.#run.id);
-    log.takeOver(plan.gc.newest);
-    return plan;
+    const { repository, clock, here } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      const plan = await planPrune(this.#options, this.#parts, this.#run.id);
+      log.takeOver(plan.gc.newest);
+      if (plan.forgotten.length === 0) return plan;
+      for (const id of plan.forgotten) await this.#removeForgotten(id);
+      // Somebody may have built upon one of them just before it went.
+      const { live } = await sortRuns(repository, clock, here, this.#run.id);
+      if (!hasNewRoots(plan, await listRoots(repository), live)) return plan;
+      if (attempt >= PLANS_MAX) return { ...plan, sweep: [], sweepsAtOnce: false };
+    }
   }
 
-  async #removeExpired(): Promise<string[]> {
-    const { repository, clock, here } = this.#parts;
-    const { live } = await sortRuns(repository, clock, here, this.#run.id);
-    const expired = await findExpired(this.#options, this.#parts, await listRoots(repository), live);
-    for (const id of expired) {
-      await this.#run.requireStanding();
-      await repository.backend.remove(forgottenName(id));
-      await writeTags(repository, id, NO_TAGS);
-    }
-    return expired;
+  async #removeForgotten(id: string): Promise<void> {
+    const { repository, clock } = this.#parts;
+    const { backend } = repository;
+    await this.#run.requireStanding();
+    // Brought back and forgotten again, it is another one.
+    const found = await readForgotten(repository, id);
+    if (found === undefined || !isExpired(found.forgottenMs, clock.nowMs(), this.#options.graceMs)) return;
+    if ((await backend.size(backupName(id))) !== undefined) return;
+    if (!(await backend.remove(forgottenName(id)))) return;
+    await writeTags(repository, id, NO_TAGS);
+    this.#forgotten.push(id);
   }
 
   async #dropOldHolds(): Promise<void> {
@@ -241,6 +257,18 @@ class Prune {
     }
     this.#damaged.push(...repacker.damaged);
   }
+}
+
+/** Whether there is anything to go by that the plan did not go by. */
+function hasNewRoots({ roots, forgotten }: PrunePlan, now: RootFiles, live: readonly RunRecord[]): boolean {
+  const gone = new Set(forgotten);
+  const known = new Set([...roots.backups, ...roots.forgotten].filter((id) => !gone.has(id)));
+  const checkpoints = new Set(roots.checkpoints);
+  return (
+    [...now.backups, ...now.forgotten].some((id) => !known.has(id)) ||
+    now.checkpoints.some((run) => !checkpoints.has(run)) ||
+    live.some(({ parent }) => parent !== undefined && gone.has(parent))
+  );
 }
 
 function hexOf(files: readonly PackFile[]): string[] {

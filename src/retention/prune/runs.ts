@@ -20,11 +20,14 @@ export interface Runs {
 
 export type RunPlace = Pick<Repository, "backend" | "sealer">;
 
-/** @param own - a run that is not counted. @throws {CyrvaultError} `REPOSITORY_DAMAGED`: a run's file cannot be read. */
+/**
+ * @param own - a run that is not counted.
+ * @throws {CyrvaultError} `REPOSITORY_DAMAGED`: a run's file cannot be read, so nobody knows what it needs.
+ */
 export async function sortRuns(place: RunPlace, clock: Clock, here: Here, own?: string): Promise<Runs> {
   const live: RunRecord[] = [];
   const stale: StaleRun[] = [];
-  for (const record of await readRuns(place.backend, place.sealer)) {
+  for (const record of await readRuns(place.backend, place.sealer, refuse)) {
     if (record.run === own) continue;
     const reason = staleReason(record, clock.nowMs(), here);
     if (reason === undefined) live.push(record);
@@ -33,7 +36,14 @@ export async function sortRuns(place: RunPlace, clock: Clock, here: Here, own?: 
   return { live, stale };
 }
 
-/** `the backup of mail on host-a, process 4711`. */
+function refuse(cause: CyrvaultError): never {
+  throw new CyrvaultError("REPOSITORY_DAMAGED", `a run cannot be told: ${cause.message}`, {
+    hint: "`cyrvault unlock --force` removes it when nobody is at work",
+    cause,
+  });
+}
+
+/** `a backup of mail on host-a, process 4711`. */
 export function describeRun({ kind, server, host, pid }: RunRecord): string {
   const of = server === "" ? "" : ` of ${server}`;
   return `${kind === "undelete" ? "an undelete" : `a ${kind}`}${of} on ${host}, process ${pid}`;

@@ -1,0 +1,70 @@
+/** The run of a backup: begun upon what went before, alone among those of its server. */
+import { hostname } from "node:os";
+import type { Clock } from "../base/clock.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { readRuns } from "../store/backup-files.ts";
+import type { Repository } from "../store/repository.ts";
+import type { Run } from "../store/run.ts";
+import { type Here, isStaleRun } from "../store/stale-run.ts";
+import { type BoundServer, bindServer } from "./bind-server.ts";
+import type { BackupOptions } from "./options.ts";
+
+const STARTS_MAX = 5;
+
+export interface StartContext {
+  readonly repository: Repository;
+  readonly clock: Clock;
+  readonly here?: Here;
+}
+
+/** What went before may be forgotten, pruned or tidied away between the look at it and the start of the run: then we look again. */
+export async function startBackup(
+  options: BackupOptions,
+  context: StartContext,
+): Promise<BoundServer & { readonly run: Run }> {
+  const { repository } = context;
+  for (let attempt = 1; ; attempt++) {
+    const bound = await bindServer(options, repository);
+    const { name, parents } = bound;
+    try {
+      const run = await repository.startRun({
+        server: name,
+        host: hostname(),
+        parent: parents.backup?.backup,
+        checkpoints: parents.checkpointRuns,
+        compression: options.compression,
+      });
+      try {
+        await requireAlone(run, name, context);
+      } catch (error) {
+        await run.abort();
+        throw error;
+      }
+      return { ...bound, run };
+    } catch (error) {
+      if (!isCyrvaultError(error, "RUN_FENCED") || attempt >= STARTS_MAX) throw error;
+    }
+  }
+}
+
+/** Two would do the same work twice, and each store what the other does. Of two that see each other the older goes on. */
+async function requireAlone(
+  run: Run,
+  server: string,
+  { repository, clock, here }: StartContext,
+): Promise<void> {
+  if (here === undefined) return;
+  const other = (await readRuns(repository.backend, repository.sealer, () => undefined)).find(
+    (record) =>
+      record.kind === "backup" &&
+      record.server === server &&
+      record.run < run.id &&
+      !isStaleRun(record, clock.nowMs(), here),
+  );
+  if (other === undefined) return;
+  throw new CyrvaultError(
+    "LOCKED",
+    `a backup of ${server} is at work on ${other.host}, process ${other.pid}, since ${new Date(other.startedMs).toISOString()}`,
+    { hint: "wait for it with --lock-wait 2h; `cyrvault unlock` removes what a backup that died has left" },
+  );
+}
