@@ -41,6 +41,8 @@ export const FINDING_CODES = [
   "database-unreadable",
   "database-damaged",
   "mailbox-list-no-text",
+  // what the repository held and lost
+  "lost-in-repository",
 ] as const;
 
 export type FindingCode = (typeof FINDING_CODES)[number];

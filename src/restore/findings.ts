@@ -1,7 +1,7 @@
 /** What a restore could not put back as it was: collected while it runs, the first thousand kept. */
 import { type ByteString, toText } from "../base/byte-string.ts";
+import type { LostPage } from "../manifest/sound-pages.ts";
 import type { RestoreFinding } from "./options.ts";
-import type { LostPage } from "./sound-pages.ts";
 import type { WriteOutcome } from "./write-file.ts";
 
 const FINDINGS_SHOWN = 1000;

@@ -11,6 +11,7 @@ import { messagePages } from "../manifest/message-page.ts";
 import type { FileEntry, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { findInPageTree } from "../manifest/read-page-tree.ts";
+import { soundEntries } from "../manifest/sound-pages.ts";
 import { baseName, normalise, parentOf } from "../source/view.ts";
 import { LinkTable } from "./link-table.ts";
 import type { RestoreOptions, RestorePlan } from "./options.ts";
@@ -23,7 +24,6 @@ import {
 } from "./require-sound.ts";
 import { findHolder } from "./running-cyrus.ts";
 import { type ManifestPlace, RestoreSelection } from "./selection.ts";
-import { soundEntries } from "./sound-pages.ts";
 import { SpaceNeeded } from "./space.ts";
 import { isEmptyDirectory, namesIn } from "./standing.ts";
 import { TargetTree } from "./target-tree.ts";

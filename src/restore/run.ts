@@ -19,11 +19,13 @@ import type {
   MessageEntry,
 } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
+import { soundEntries } from "../manifest/sound-pages.ts";
 import { parentOf } from "../source/view.ts";
 import type { ObjectId } from "../store/object.ts";
 import { type Attributes, hasSetId } from "./attributes.ts";
 import { RestoredDirectories } from "./directories.ts";
 import { RestoreFindings } from "./findings.ts";
+import { type LostFindings, readLostFindings } from "./lost-findings.ts";
 import { MessageRestorer, type RestoreWorkers } from "./messages/restore-messages.ts";
 import type { MessageJob, MessagePlace } from "./messages/window.ts";
 import type { RestoreOptions, RestoreResult } from "./options.ts";
@@ -32,7 +34,6 @@ import { Owners } from "./owners.ts";
 import { filesystemOf, isLost, journalPath, type PreparedRestore, requireSafe } from "./plan.ts";
 import { isDirectory, mailboxFilePath, messageDirectory } from "./require-sound.ts";
 import type { Restored } from "./runbook-for.ts";
-import { soundEntries } from "./sound-pages.ts";
 import { syncFilesystems } from "./sync.ts";
 import type { TargetTree } from "./target-tree.ts";
 import { type Existing, type WriteOutcome, writeFile, writeLink, writeSymlink } from "./write-file.ts";
@@ -82,6 +83,7 @@ class RestoreRun {
   readonly #fileLinks = new Map<string, LinkedFile>();
   readonly #directories: RestoredDirectories;
   readonly #findings = new RestoreFindings();
+  #cutOut: LostFindings = new Map();
   #textListPath: string | undefined;
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly #names: string[] = [];
@@ -146,6 +148,8 @@ class RestoreRun {
     this.#beginJournal();
     const roots = this.#tree.roots.map(({ to, isFile }) => (isFile ? parentOf(to) : to));
     if (this.#prepared.selection.everything) for (const to of roots) this.#tree.ensureDirectory(to);
+    this.#cutOut = await readLostFindings(this.#root, this.#context.source);
+    this.#nameCutOut(undefined);
     await this.#restoreFiles();
     await this.#restoreMailboxes();
     await this.#messages?.flush();
@@ -168,6 +172,14 @@ class RestoreRun {
       blocks: this.#context.workers?.objects.usage.bytes,
       runbook,
     };
+  }
+
+  /** What a repair cut out of the backup. */
+  #nameCutOut(mailbox: ByteString | undefined): void {
+    const { selection } = this.#prepared;
+    for (const { path, uid, message } of this.#cutOut.get(mailbox) ?? [])
+      if (uid === undefined ? !selection.messagesOnly || mailbox !== undefined : selection.takesMessage(uid))
+        this.#findings.add("not-in-backup", "error", path, message);
   }
 
   async #restoreFiles(): Promise<void> {
@@ -205,6 +217,7 @@ class RestoreRun {
     );
     for await (const mailbox of mailboxes) {
       if (!selection.takesMailbox(mailbox)) continue;
+      this.#nameCutOut(mailbox.name);
       const places = mailbox.directories.map(({ path }) => this.#tree.locate(path));
       for (const [position, directory] of mailbox.directories.entries())
         this.#makeDirectory(places[position] as ByteString, directory);

@@ -1,11 +1,11 @@
 /**
- * Page trees of a backup, read as far as they are sound: a damaged page costs what it names, not the restore.
+ * Page trees of a backup, read as far as they are sound: a damaged page costs what it names, not the rest.
  */
 import { isCyrvaultError } from "../base/errors.ts";
-import type { PageTree } from "../manifest/model.ts";
-import type { PageCodec, PageKey } from "../manifest/page-codec.ts";
-import type { PageSource } from "../manifest/pages-io.ts";
-import { type PageNode, readInnerNode, readLeafNode, topNode } from "../manifest/read-page-tree.ts";
+import type { PageTree } from "./model.ts";
+import type { PageCodec, PageKey } from "./page-codec.ts";
+import type { PageSource } from "./pages-io.ts";
+import { type PageNode, readInnerNode, readLeafNode, topNode } from "./read-page-tree.ts";
 
 export interface LostPage<K extends PageKey> {
   /** How many entries it and the pages below it had. */
