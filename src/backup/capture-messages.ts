@@ -3,6 +3,7 @@
  * entries come out in the order of UIDs.
  */
 import { type ByteString, joinPath } from "../base/byte-string.ts";
+import { toHex } from "../base/bytes.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
 import type { MessageEntry } from "../manifest/model.ts";
 import type { ObjectId } from "../store/object.ts";
@@ -132,12 +133,13 @@ export class MessageCapture {
     const sizeMatches = decision.size === undefined || decision.size === stat.size;
     let good: ObjectId | undefined;
     if (guidMatches === false) {
-      if (before !== undefined && decision.sameAsBefore && decision.guid !== undefined)
+      // Whatever the parent's index said: its SHA-1 proves that it is the message.
+      if (before !== undefined && decision.guid !== undefined)
         good = await this.#goodCopy(before.entry, id, decision.guid);
       const what =
         good === undefined
           ? "no earlier backup has a good copy"
-          : "the good copy of an earlier backup is kept beside it";
+          : `the good copy of an earlier backup is kept beside it (object ${toHex(good).slice(0, 16)}), and is what a restore gives`;
       find(
         "message-guid-mismatch",
         "error",

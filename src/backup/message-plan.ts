@@ -28,8 +28,6 @@ export type MessageDecision =
       readonly size: number | undefined;
       readonly indexed: boolean;
       readonly before: EarlierMessage | undefined;
-      /** The parent's index gave the same GUID and size for it. */
-      readonly sameAsBefore: boolean;
       /** A second file of the same UID lies there. */
       readonly duplicateIn: number | undefined;
     }
@@ -153,7 +151,6 @@ function decide(
     size,
     indexed: at >= 0,
     before: earlier(input, before, directory),
-    sameAsBefore,
     duplicateIn,
   };
 }

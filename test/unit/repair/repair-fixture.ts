@@ -66,7 +66,7 @@ export class Vault implements Disposable {
     return vault;
   }
 
-  async backUp(files: Files = this.files): Promise<string> {
+  async backUp(files: Files = this.files, scrub = 0): Promise<string> {
     this.#clock.jumpTo(Date.now() + 60_000 * (this.backups.length + 1));
     const repository = await open(files);
     const { backup } = await runBackup(
@@ -80,7 +80,7 @@ export class Vault implements Disposable {
         withoutDerivable: false,
         withSearch: false,
         compression: "fast",
-        scrub: 0,
+        scrub,
         threads: 0,
         checkpointMs: Number.POSITIVE_INFINITY,
         checkpointBytes: Number.POSITIVE_INFINITY,
