@@ -18,7 +18,7 @@ export class LocalWriter implements BackendWriter {
   #state: "writing" | "synced" | "named" | "committed" | "gone" = "writing";
   /** Why it is gone, when a failure and not `abort` was the reason. */
   #failure: unknown;
-  #busy = false;
+  #underWay: Promise<void> | undefined;
 
   constructor(
     fs: FileSystem,
@@ -58,7 +58,9 @@ export class LocalWriter implements BackendWriter {
     });
   }
 
+  /** At any time: waits for the call under way. */
   async abort(): Promise<void> {
+    while (this.#underWay !== undefined) await this.#underWay;
     await this.#alone(async () => {
       if (this.#state === "writing" || this.#state === "synced") await this.#discard();
     });
@@ -102,12 +104,13 @@ export class LocalWriter implements BackendWriter {
   }
 
   async #alone(step: () => Promise<void>): Promise<void> {
-    assert(!this.#busy, `calls of the writer of ${this.#name} overlap`);
-    this.#busy = true;
+    assert(this.#underWay === undefined, `calls of the writer of ${this.#name} overlap`);
+    const done = step();
+    this.#underWay = done.catch(() => undefined);
     try {
-      await step();
+      await done;
     } finally {
-      this.#busy = false;
+      this.#underWay = undefined;
     }
   }
 }

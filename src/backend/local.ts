@@ -5,7 +5,7 @@
  * All of a repository lies on one filesystem: a name is given by link or rename.
  */
 import { dirname, join, resolve } from "node:path";
-import { makeDirectories, makeDirectory, replaceFile, syncDirectory } from "../base/durable.ts";
+import { closeReader, makeDirectories, makeDirectory, replaceFile, syncDirectory } from "../base/durable.ts";
 import type { PlaceMethod } from "../base/durable-place.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import type { DirectoryEntry, FileSystem, OpenFile } from "../base/file-system.ts";
@@ -162,8 +162,8 @@ export class LocalBackend implements Backend {
   async #clean(justMade: OpenFile): Promise<void> {
     if (this.#cleaned) return;
     this.#cleaned = true;
-    const nowMs = (await justMade.stat()).mtimeMs;
-    await removeOldTemporaries(this.#fs, join(this.#root, "tmp"), nowMs);
+    const stats = await justMade.stat().catch(() => undefined);
+    if (stats !== undefined) await removeOldTemporaries(this.#fs, join(this.#root, "tmp"), stats.mtimeMs);
   }
 
   async #withFile<T>(
@@ -186,7 +186,7 @@ export class LocalBackend implements Backend {
     } catch (cause) {
       throw ioError(`cannot read ${path}`, cause);
     } finally {
-      await handle.close();
+      await closeReader(handle);
     }
   }
 

@@ -26,7 +26,7 @@ async function syncPath(fs: FileSystem, path: string): Promise<void> {
   } catch (cause) {
     throw ioError(`cannot make ${path} durable`, cause);
   } finally {
-    await handle?.close();
+    if (handle !== undefined) await closeReader(handle);
   }
 }
 
@@ -147,6 +147,11 @@ export async function writeAll(handle: OpenFile, bytes: Uint8Array): Promise<voi
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, null);
     done += bytesWritten;
   }
+}
+
+/** Of one that nothing was written to, nothing is lost by a close that fails. */
+export async function closeReader(handle: OpenFile): Promise<void> {
+  await handle.close().catch(() => undefined);
 }
 
 /** Best effort, after a failure that is the one to report: a temporary file that stays is no harm. */

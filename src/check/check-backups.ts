@@ -24,6 +24,8 @@ export interface CheckedBackups {
   readonly count: number;
   /** Packs that they need: hex. */
   readonly packs: readonly string[];
+  /** What is needed of them. */
+  readonly marks: ObjectMarks;
 }
 
 export async function checkBackups(context: BackupCheckContext): Promise<CheckedBackups> {
@@ -52,7 +54,7 @@ export async function checkBackups(context: BackupCheckContext): Promise<Checked
     });
     if (root !== undefined) await walker.walk(root);
   }
-  return { count: backups.length, packs };
+  return { count: backups.length, packs, marks: walker.marks };
 }
 
 interface Listed {
@@ -62,7 +64,7 @@ interface Listed {
 
 class BackupWalker {
   readonly #context: BackupCheckContext;
-  readonly #marks = new ObjectMarks();
+  readonly marks = new ObjectMarks();
   /** The page or list that the walk reads next. */
   #last: Listed | undefined;
   readonly #unread: Listed[] = [];
@@ -73,7 +75,7 @@ class BackupWalker {
 
   /** Hex; those of which something was needed so far. */
   get packs(): Iterable<string> {
-    return this.#marks.packs;
+    return this.marks.packs;
   }
 
   async walk(root: ManifestRoot): Promise<void> {
@@ -102,7 +104,7 @@ class BackupWalker {
       errors.add("OBJECT_MISSING", where(), `no pack has ${kind} object ${toHex(id)}`, [id]);
       return false;
     }
-    if (!this.#marks.mark(info.pack, info.ordinal)) return false;
+    if (!this.marks.mark(info.pack, info.ordinal)) return false;
     if (kind === "manifest" || kind === "meta") this.#last = { kind, id };
     onObject();
     for (const reference of info.references) await this.#visit("data", reference, where);

@@ -1,5 +1,8 @@
 /** Opens every pack and every segment, and holds the one against the other. */
 
+import { toHex } from "../base/bytes.ts";
+import { isCyrvaultError } from "../base/errors.ts";
+import type { ObjectMarks } from "../manifest/object-marks.ts";
 import { Cache } from "../store/cache.ts";
 import type { PackDirectory } from "../store/pack-directory.ts";
 import { openPack } from "../store/pack-reader.ts";
@@ -16,6 +19,12 @@ export interface CheckedPack {
   /** Of its blocks, as stored. */
   readonly blockBytes: number;
   readonly sum: EntrySum;
+}
+
+export interface NeededPacks {
+  /** Hex. */
+  readonly packs: readonly string[];
+  readonly marks: ObjectMarks;
 }
 
 export interface PackCheckContext {
@@ -75,15 +84,13 @@ export async function checkSegments(
 
 /**
  * A commit leaves no pack that its backup needs without a segment: where there is none, a segment has been lost. Readers
- * do without, but must read the directories of all such packs.
- * @param needed - hex.
+ * do without, but must read the directories of all such packs. (What a run that broke off has stored may be without, and
+ * a backup that had its own copies of that does not need it.)
  */
-export async function checkCoverage(
-  { repository, errors, signal }: PackCheckContext,
-  needed: readonly string[],
-): Promise<void> {
+export async function checkCoverage(context: PackCheckContext, needed: NeededPacks): Promise<void> {
+  const { repository, errors, signal } = context;
   const { backend, sealer } = repository;
-  const missing = new Set(needed.map((hex) => packName(asPackId(Buffer.from(hex, "hex")))));
+  const missing = new Set(needed.packs.map((hex) => packName(asPackId(Buffer.from(hex, "hex")))));
   for await (const { name } of backend.list(SEGMENTS_PREFIX)) {
     signal?.throwIfAborted();
     const id = parseSegmentName(name);
@@ -93,7 +100,7 @@ export async function checkCoverage(
     for (const { packId } of segment?.packs ?? []) missing.delete(packName(packId));
   }
   for (const name of missing) {
-    if ((await backend.size(name)) === undefined) continue;
+    if (!(await hasOnlyCopies(context, name, needed.marks, missing))) continue;
     errors.blame(SEGMENTS_PREFIX);
     errors.add(
       "REPOSITORY_DAMAGED",
@@ -101,6 +108,33 @@ export async function checkCoverage(
       `no segment covers ${name}, which backups need: \`cyrvault rebuild-index\` makes one`,
     );
   }
+}
+
+/** Whether something that is needed lies in no covered pack. @param missing - names of all packs that no segment covers. */
+async function hasOnlyCopies(
+  { repository }: PackCheckContext,
+  name: string,
+  marks: ObjectMarks,
+  missing: ReadonlySet<string>,
+): Promise<boolean> {
+  const packId = parsePackName(name) as PackId;
+  let directory: PackDirectory;
+  try {
+    const pack = await openPack(repository.backend, packId, repository.seal);
+    if (pack === undefined) return false;
+    directory = pack.directory;
+  } catch (error) {
+    if (isCyrvaultError(error)) return true; // what is wrong with it has been said
+    throw error;
+  }
+  for (let ordinal = 0; ordinal < directory.objectCount; ordinal++) {
+    if (!marks.has(toHex(packId), ordinal)) continue;
+    let isElsewhere = false;
+    for await (const copy of repository.lookup.candidates(directory.idAt(ordinal)))
+      if (!missing.has(packName(copy.pack.packId))) isElsewhere = true;
+    if (!isElsewhere) return true;
+  }
+  return false;
 }
 
 async function checkSegment(

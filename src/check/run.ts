@@ -84,7 +84,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   progress.beginPhase("backups", clock.monotonicMs());
   const backupContext = { repository, errors, signal, onObject: () => count(1), onBackup: () => undefined };
   const backups = await checkBackups(backupContext);
-  await checkCoverage(packContext, backups.packs);
+  await checkCoverage(packContext, backups);
   await checkKeys(repository, errors);
   await checkRecords(repository, errors);
 

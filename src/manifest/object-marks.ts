@@ -24,4 +24,10 @@ export class ObjectMarks {
     bits[index] = before | bit;
     return true;
   }
+
+  /** @param pack - hex. */
+  has(pack: string, ordinal: number): boolean {
+    const bits = this.#bits.get(pack)?.[ordinal >>> 3] ?? 0;
+    return (bits & (1 << (ordinal & 7))) !== 0;
+  }
 }

@@ -35,10 +35,12 @@ backendConformance("local", local());
 backendConformance("local, named by renameat2", local({ placeMethods: ["rename"] }));
 backendConformance("local, named under a claim", local({ placeMethods: ["claim"] }));
 
-function simulated(options: LocalBackendOptions = {}, knowsLinks = true) {
+function simulated(
+  options: LocalBackendOptions = {},
+  traits: Partial<Pick<SimulatedDisk, "knowsLinks" | "transferMax">> = {},
+) {
   return async (): Promise<BackendUnderTest> => {
-    const disk = new SimulatedDisk();
-    disk.knowsLinks = knowsLinks;
+    const disk = Object.assign(new SimulatedDisk(), traits);
     return {
       open: async () => new LocalBackend("/not/made/yet", { fileSystem: disk, ...options }),
       plantUnreadable: (name) => makeDirectories(disk, `/not/made/yet/${name}`),
@@ -48,7 +50,8 @@ function simulated(options: LocalBackendOptions = {}, knowsLinks = true) {
 }
 
 backendConformance("local on a simulated disk", simulated());
-backendConformance("local on a simulated disk without hard links", simulated({}, false));
+backendConformance("local on a simulated disk without hard links", simulated({}, { knowsLinks: false }));
+backendConformance("local on a simulated disk in short strokes", simulated({}, { transferMax: 300_000 }));
 backendConformance("local on a simulated disk, named under a claim", simulated({ placeMethods: ["claim"] }));
 
 backendConformance("memory", async () => {

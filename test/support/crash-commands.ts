@@ -118,10 +118,11 @@ export const CRASH_COMMANDS: readonly CrashCommand[] = [
       site.deliver("user.anna.Sent", 3);
     },
     run: async (site, disk) => {
-      await Promise.all([
+      const ended = await Promise.allSettled([
         site.backUp(disk, { server: OTHER, checkpointBytes: 4000 }),
         site.backUp(disk, { checkpointBytes: 4000 }),
       ]);
+      for (const end of ended) if (end.status === "rejected") throw end.reason;
     },
     missing: (site, disk) => missingBackups(site, disk, [OTHER, undefined]),
   },

@@ -84,8 +84,7 @@ async function examine(
   isDone: boolean,
 ): Promise<void> {
   site.bringIndexBack();
-  const isThere = left.files().has(`${PLACE}/cyrvault.json`);
-  if (isThere || command.makesRepository !== true) {
+  if (command.makesRepository !== true || (await site.isThere(left))) {
     const problems = await site.problems(left);
     await requireNothing(problems.filter((problem) => command.mends?.test(problem) !== true));
   }

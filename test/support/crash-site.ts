@@ -200,6 +200,10 @@ export class CrashSite implements Disposable {
     });
   }
 
+  async isThere(fs: FileSystem): Promise<boolean> {
+    return (await backendOn(fs).size("cyrvault.json")) !== undefined;
+  }
+
   /** What is wrong with the repository. */
   async problems(fs: FileSystem): Promise<string[]> {
     return await this.withRepository(fs, async (repository) => {

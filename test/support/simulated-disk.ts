@@ -39,6 +39,8 @@ export class SimulatedDisk implements FileSystem {
   /** Asked before each call. Of a failing write the first half is done. */
   fault: Fault = () => undefined;
   nowMs = 1_800_000_000_000;
+  /** So many bytes at most by one call of read or write. */
+  transferMax = Number.POSITIVE_INFINITY;
   /** False: as on filesystems that have no hard links. */
   knowsLinks = true;
   readonly #nodes: Nodes;
@@ -88,12 +90,12 @@ export class SimulatedDisk implements FileSystem {
     if (this.#inodeAt(to) !== undefined) throw systemError("EEXIST", "create", path);
     const inode = this.#nextInode++;
     this.#change({ kind: "create", path, to, inode });
-    return this.#opened(path, inode);
+    return this.#opened(path, inode, true);
   }
 
   async open(path: string): Promise<OpenFile> {
     this.#call("open", path, false);
-    return this.#opened(path, this.#find(path, "open"));
+    return this.#opened(path, this.#find(path, "open"), false);
   }
 
   async link(from: string, to: string): Promise<void> {
@@ -159,13 +161,13 @@ export class SimulatedDisk implements FileSystem {
     }
   }
 
-  #opened(path: string, inode: number): OpenFile {
+  #opened(path: string, inode: number, isWritten: boolean): OpenFile {
     return {
       read: async (buffer, offset, length, position) => {
         this.#call("read", path, false);
         if (this.#nodes.get(inode)?.kind === "directory") throw systemError("EISDIR", "read", path);
         const content = contentOf(fileAt(this.#nodes, inode));
-        const bytes = content.subarray(position, position + length);
+        const bytes = content.subarray(position, position + Math.min(length, this.transferMax));
         buffer.set(bytes, offset);
         return { bytesRead: bytes.length };
       },
@@ -178,8 +180,9 @@ export class SimulatedDisk implements FileSystem {
             bytes: Buffer.from(bytes.subarray(offset, offset + count)),
           });
         this.#call("write", path, true, () => write(length >> 1));
-        write(length);
-        return { bytesWritten: length };
+        const bytesWritten = Math.min(length, this.transferMax);
+        write(bytesWritten);
+        return { bytesWritten };
       },
       sync: async () => {
         this.#call("sync", path, true);
@@ -189,7 +192,7 @@ export class SimulatedDisk implements FileSystem {
         this.#call("stat", path, false);
         return statsOf(this.#nodes.get(inode) as Node);
       },
-      close: async () => undefined,
+      close: async () => this.#call("close", path, isWritten),
     };
   }
 
