@@ -43,12 +43,24 @@ export class FileCapture {
   readonly counts: CaptureCounts = { bytesRead: 0, filesRead: 0 };
   readonly #sink: PageSink;
   readonly #findings: FindingSink;
+  /** Failures that are none of the file's. */
+  readonly #ofRepository = new Set<unknown>();
 
   constructor(sink: PageSink, findings: FindingSink) {
-    this.#sink = sink;
+    this.#sink = {
+      put: async (...object) => {
+        try {
+          return await sink.put(...object);
+        } catch (error) {
+          this.#ofRepository.add(error);
+          throw error;
+        }
+      },
+    };
     this.#findings = findings;
   }
 
+  /** @throws {CyrvaultError} as storing does; what is wrong with the file is a finding. */
   async capture(file: FileToCapture): Promise<CapturedFile> {
     const { before, stat, path } = file;
     if (before?.content !== undefined && !before.racy && sameStat(before.stat, stat)) {
@@ -78,6 +90,7 @@ export class FileCapture {
         }
       }
     } catch (error) {
+      if (this.#ofRepository.has(error)) throw error;
       if (!(error instanceof CyrvaultError) || (error.code !== "IO" && error.code !== "SOURCE_INVALID"))
         throw error;
       this.#findings.add("file-unreadable", "error", path, error.message, about);
