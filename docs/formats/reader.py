@@ -18,7 +18,9 @@ one message, a few blocks and the directories of all packs in memory; uses neith
 import argparse, base64, collections, grp, hashlib, hmac, json, os, pwd, re, stat, sys, unicodedata, zlib
 import brotli
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VERSION = 1
 DATA, MESSAGE, META, MANIFEST = 1, 2, 3, 4
@@ -248,7 +250,8 @@ class Repository:
         expected = [(1, 0), (2, 0), *((3, x) for x in epochs), *((4, x) for x in epochs), (6, 0)]
         need(names == expected and epochs == sorted(set(epochs)) and 0 not in epochs, "not these keys")
         need(epochs and len(names) <= 1000, "number of keys")
-        return entries[0][2], entries[1][2], {epoch: secret for tag, epoch, secret in entries if tag == 3}
+        secrets = {(tag, epoch): secret for tag, epoch, secret in entries}
+        return secrets[1, 0], secrets[2, 0], {epoch: (secrets[3, epoch], secrets[4, epoch]) for epoch in epochs}
 
     def mac(self, purpose, data):
         message = b"cyrvault mac\0" + purpose + b"\0" + data
@@ -272,12 +275,16 @@ class Repository:
         c.bytes(16)
         wrapped = c.string()
         need(c.at + 16 == length, "length of the header")
-        need(scheme == (1 if self.encrypted else 0) and len(wrapped) == 48 * scheme, "another way of wrapping")
+        need(scheme in ((1, 2) if self.encrypted else (0,)), "another way of wrapping")
+        need(len(wrapped) == (0, 48, 80)[scheme], "the wrapped key has another length")
         if not self.encrypted:
             need(epoch == 0, "an epoch in an unencrypted repository")
             return start[:length], kind, file_id, None
         need(epoch in self.content_keys, f"no content key of epoch {epoch}")
-        wrapping = keyed(self.content_keys[epoch], b"cyrvault wrap\0\0", file_id)
+        content, agreement = self.content_keys[epoch]
+        wrapping = keyed(content, b"cyrvault wrap\0\0", file_id)
+        if scheme == 2:
+            wrapping, wrapped = agreed(agreement, wrapped[:32], file_id), wrapped[32:]
         return start[:length], kind, file_id, unseal(wrapping, 0, start[:66], wrapped)
 
     def sealed_file(self, purpose, name, limit):
@@ -856,6 +863,17 @@ def from_text(text):
     """manifest.md section 4: a path in the root."""
     return b"".join(bytes.fromhex(part[2:]) if part.startswith("\\x") else part.encode()
                     for part in re.split(r"(\\x[0-9a-f]{2})", text))
+
+
+def agreed(private, sender, file_id):
+    """keys.md "Header": scheme 2."""
+    private = X25519PrivateKey.from_private_bytes(private)
+    try:
+        shared = private.exchange(X25519PublicKey.from_public_bytes(sender))
+    except ValueError:
+        raise Damage("a public key that agrees on nothing") from None
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return keyed(shared, b"cyrvault wrap\0x25519\0", sender, public, file_id)
 
 
 def paper_key(data):

@@ -22,6 +22,8 @@ export type ErrorCode =
   | "KEY_AMBIGUOUS"
   /** The key in use, or the last one: without it nobody could be sure to read. */
   | "KEY_NEEDED"
+  /** The key in use may write, and this would need one that may read. */
+  | "KEY_WRITE_ONLY"
   /** Bytes in the repository are not what was written: checksum, seal, structure, length. */
   | "REPOSITORY_DAMAGED"
   /** No live pack holds an object that something refers to. */

@@ -6,7 +6,7 @@ import { type Epoch, type KeyedSealContext, SECRET_BYTES, WRITER_ID_BYTES } from
 
 const VERSION = 1;
 const ENTRIES_MAX = 1000;
-/** On disk: never renumber. 5 and 7 are the public halves of 4 and 6, for those who may only write. */
+/** On disk: never renumber. 5 and 7 are the public halves of 4 and 6: keys that may only write, which this version does not make. */
 const TAG = { idKey: 1, indexKey: 2, contentKey: 3, agreementKey: 4, signingKey: 6 } as const;
 const TAG_MAX = TAG.signingKey;
 
@@ -45,7 +45,11 @@ export function sealContextOf(
   assert(writerId.length === WRITER_ID_BYTES, "a writer id has 16 bytes");
   // Copies: a view into Node's shared pool would take the whole pool along to another thread.
   const { idKey, indexKey } = keySet;
-  const epochs = keySet.epochs.map(({ number, contentKey }) => ({ number, contentKey }));
+  const epochs = keySet.epochs.map(({ number, contentKey, agreementKey }) => ({
+    number,
+    contentKey,
+    agreementKey,
+  }));
   return { encrypted: true, idKey, indexKey, epochs, writerId: Uint8Array.from(writerId) };
 }
 

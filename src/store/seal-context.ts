@@ -11,6 +11,16 @@ export interface Epoch {
   readonly number: number;
   /** Wraps the keys of packs and manifests. */
   readonly contentKey: Uint8Array;
+  /** X25519 private key. Without it what was sealed to its public half stays shut. */
+  readonly agreementKey?: Uint8Array;
+}
+
+/** What is sealed to it cannot be opened with it. */
+export interface AgreementHalf {
+  /** Of the epoch. */
+  readonly number: number;
+  /** X25519. */
+  readonly publicKey: Uint8Array;
 }
 
 export interface KeyedSealContext {
@@ -19,8 +29,10 @@ export interface KeyedSealContext {
   readonly idKey: Uint8Array;
   /** Seals pack directories and segments, and makes the MAC of cyrvault.json. */
   readonly indexKey: Uint8Array;
-  /** At least one. */
+  /** Of who may read: at least one. Of who may only write: none. */
   readonly epochs: readonly Epoch[];
+  /** Of who may only write: whom to seal to. */
+  readonly sealTo?: AgreementHalf;
   /** 16 bytes: who writes. Stands in clear in each pack's header. */
   readonly writerId: Uint8Array;
 }

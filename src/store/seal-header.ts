@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { ByteReader, ByteWriter, equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
+import { AGREED_BYTES, unwrapByAgreement, wrapForAgreement } from "./agreement.ts";
 import { deriveKey, openBytes, type SealKey, sealBytes } from "./seal.ts";
 import {
   type Epoch,
@@ -26,10 +27,13 @@ const WRAPPED_BYTES_MAX = 255;
 export const HEADER_BYTES_MAX = FIXED_BYTES + WRAPPED_BYTES_MAX + CHECK_BYTES;
 
 /** On disk: never renumber. */
-const WRAP = { none: 0, contentKey: 1, x25519Reserved: 2, indexKey: 3 } as const;
+const WRAP = { none: 0, contentKey: 1, agreement: 2, indexKey: 3 } as const;
 
-/** Who can open it: who may read the content, or every writer. */
-export type Readers = "content" | "writers";
+/**
+ * `content`: every writer seals it, who may read opens it. `vouched`: likewise, but who may only write cannot seal it.
+ * `writers`: every writer seals and opens it.
+ */
+export type Readers = "content" | "vouched" | "writers";
 
 export interface SealedHeader {
   /** The encoded bytes, exactly. */
@@ -39,6 +43,8 @@ export interface SealedHeader {
   readonly epoch: number;
   readonly writerId: Uint8Array;
   readonly key: SealKey;
+  /** Sealed by somebody who may only write: nobody who may read vouches for what is in it. */
+  readonly isUnvouched: boolean;
 }
 
 /** @param id - undefined: a new random one. */
@@ -51,10 +57,10 @@ export function encodeSealedHeader(
   readers: Readers = "content",
 ): SealedHeader {
   const fileId = Uint8Array.from(id ?? random(ID_BYTES));
-  const wrap = context.encrypted ? wrapFor(context, readers, fileId) : undefined;
+  const wrap = context.encrypted ? wrapFor(context, readers, fileId, random) : undefined;
   const writerId = context.encrypted ? context.writerId : new Uint8Array(WRITER_ID_BYTES);
   assert(fileId.length === ID_BYTES && writerId.length === WRITER_ID_BYTES, "ids of the wrong length");
-  const wrappedBytes = wrap === undefined ? 0 : SECRET_BYTES + CHECK_BYTES;
+  const wrappedBytes = wrap?.bytes ?? 0;
   const writer = new ByteWriter(HEADER_BYTES_MAX)
     .raw(Buffer.from(magic, "latin1"))
     .u8(FORMAT_VERSION)
@@ -66,9 +72,17 @@ export function encodeSealedHeader(
     .raw(writerId)
     .u8(wrappedBytes);
   const key = wrap === undefined ? undefined : Uint8Array.from(random(SECRET_BYTES));
-  if (wrap !== undefined && key !== undefined) writer.raw(sealBytes(wrap.key, 0, writer.toBytes(), key));
+  if (wrap !== undefined && key !== undefined) writer.raw(wrap.wrap(writer.toBytes(), key));
   writer.raw(checksum(writer.toBytes()));
-  return { header: writer.toBytes(), kind, id: fileId, epoch: wrap?.epoch ?? 0, writerId, key };
+  return {
+    header: writer.toBytes(),
+    kind,
+    id: fileId,
+    epoch: wrap?.epoch ?? 0,
+    writerId,
+    key,
+    isUnvouched: wrap?.scheme === WRAP.agreement,
+  };
 }
 
 /**
@@ -105,7 +119,7 @@ export function decodeSealedHeader(
   const associated = header.subarray(0, FIXED_BYTES);
   const wrapped = reader.raw(reader.u8());
   if (reader.offset !== length - CHECK_BYTES) throw reader.damaged("the header has bytes too many");
-  return { header, kind, id, epoch, writerId, key: unwrap() };
+  return { header, kind, id, epoch, writerId, key: unwrap(), isUnvouched: scheme === WRAP.agreement };
 
   function unwrap(): SealKey {
     if (!context.encrypted) {
@@ -114,33 +128,68 @@ export function decodeSealedHeader(
     }
     // Without this an attacker could put a file of his own making, checksums and all, in place of a sealed one.
     if (scheme === WRAP.none) throw reader.damaged("it is not encrypted, the repository is");
-    const wrap = unwrappingKey(context);
-    const key = openBytes(wrap, 0, associated, wrapped, `${what}: wrapped key`);
+    const key = unwrapKeyed(context);
     if (key.length !== SECRET_BYTES) throw reader.damaged("the wrapped key has the wrong length");
     return Uint8Array.from(key);
   }
 
-  function unwrappingKey(keyed: KeyedSealContext): Buffer {
-    if (scheme !== WRAP.contentKey && scheme !== WRAP.indexKey)
+  function unwrapKeyed(keyed: KeyedSealContext): Buffer {
+    if (scheme !== WRAP.contentKey && scheme !== WRAP.agreement && scheme !== WRAP.indexKey)
       throw unsupported(what, `key wrap scheme ${scheme}`);
     // Every writer has the index key: with it nobody may make what only readers of the content can vouch for.
     if ((scheme === WRAP.indexKey) !== (readers === "writers"))
       throw reader.damaged("its key is wrapped for others than such a file is for");
     if (scheme === WRAP.indexKey) {
       if (epoch !== 0) throw reader.damaged("an epoch where there is none");
-      return wrappingKey(keyed.indexKey, id);
+      return openBytes(wrappingKey(keyed.indexKey, id), 0, associated, wrapped, `${what}: wrapped key`);
     }
+    if (scheme === WRAP.agreement && readers === "vouched")
+      throw reader.damaged("it was sealed with a key that may only write, and is not for such a one");
+    if (keyed.sealTo !== undefined) throw writeOnly(`${what} cannot be read`);
     const holder = keyed.epochs.find(({ number }) => number === epoch);
     if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
-    return wrappingKey(holder.contentKey, id);
+    if (scheme === WRAP.contentKey)
+      return openBytes(wrappingKey(holder.contentKey, id), 0, associated, wrapped, `${what}: wrapped key`);
+    if (holder.agreementKey === undefined)
+      throw reader.damaged(`sealed in epoch ${epoch}, of which a key is lacking`);
+    return unwrapByAgreement(holder.agreementKey, id, associated, wrapped, what);
   }
 }
 
-function wrapFor(context: KeyedSealContext, readers: Readers, id: Uint8Array) {
-  if (readers === "writers")
-    return { scheme: WRAP.indexKey, epoch: 0, key: wrappingKey(context.indexKey, id) };
-  const { number, contentKey } = currentEpoch(context.epochs);
-  return { scheme: WRAP.contentKey, epoch: number, key: wrappingKey(contentKey, id) };
+interface Wrap {
+  readonly scheme: number;
+  readonly epoch: number;
+  /** Of the wrapped key. */
+  readonly bytes: number;
+  wrap(associated: Uint8Array, key: Uint8Array): Buffer;
+}
+
+function wrapFor(
+  context: KeyedSealContext,
+  readers: Readers,
+  id: Uint8Array,
+  random: (count: number) => Uint8Array,
+): Wrap {
+  const { sealTo, epochs, indexKey } = context;
+  if (readers === "writers") return symmetric(WRAP.indexKey, 0, indexKey);
+  if (sealTo === undefined) {
+    const { number, contentKey } = currentEpoch(epochs);
+    return symmetric(WRAP.contentKey, number, contentKey);
+  }
+  if (readers === "vouched") throw writeOnly("such a file cannot be written");
+  const { number, publicKey } = sealTo;
+  return {
+    scheme: WRAP.agreement,
+    epoch: number,
+    bytes: AGREED_BYTES,
+    wrap: (associated, key) => wrapForAgreement(publicKey, random(SECRET_BYTES), id, associated, key),
+  };
+
+  function symmetric(scheme: number, epoch: number, secret: Uint8Array): Wrap {
+    const bytes = SECRET_BYTES + CHECK_BYTES;
+    const wrapping = wrappingKey(secret, id);
+    return { scheme, epoch, bytes, wrap: (associated, key) => sealBytes(wrapping, 0, associated, key) };
+  }
 }
 
 function currentEpoch(epochs: readonly Epoch[]): Epoch {
@@ -156,6 +205,12 @@ function wrappingKey(secret: Uint8Array, id: Uint8Array): Buffer {
 
 function checksum(bytes: Uint8Array): Buffer {
   return createHash("sha256").update(bytes).digest().subarray(0, CHECK_BYTES);
+}
+
+function writeOnly(what: string): CyrvaultError {
+  return new CyrvaultError("KEY_WRITE_ONLY", `${what}: the key in use may only write`, {
+    hint: "use a password or key file that may read",
+  });
 }
 
 function unsupported(what: string, which: string): CyrvaultError {

@@ -17,6 +17,8 @@ import {
 const FILE_ID_BYTES = 32;
 /** Who may write but not read has to know which runs there are and what deletion has done. */
 const FOR_WRITERS: ReadonlySet<string> = new Set(["run", "gc"]);
+/** What a run leaves behind. Everything else that is sealed is by those who may read. */
+const BY_WRITERS: ReadonlySet<string> = new Set(["backup", "checkpoint"]);
 
 /** The numbered parts of one file, sealed under a key of the file's own. */
 export interface FileSeal {
@@ -107,7 +109,8 @@ export class Sealer {
 }
 
 function readersOf(purpose: string): Readers {
-  return FOR_WRITERS.has(purpose) ? "writers" : "content";
+  if (FOR_WRITERS.has(purpose)) return "writers";
+  return BY_WRITERS.has(purpose) ? "content" : "vouched";
 }
 
 function namedPlace(header: Uint8Array, purpose: string, name: string): Buffer {

@@ -7,6 +7,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { inflateSync } from "fflate";
 import { equalBytes } from "../base/bytes.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { agreementPublicKey } from "./agreement.ts";
 import { CODEC, decompress, encodeWith } from "./codec.ts";
 import { ObjectHasher } from "./object-id.ts";
 import { openBytes, sealBytes } from "./seal.ts";
@@ -19,18 +20,34 @@ export interface StoreFunctions {
   readonly ObjectHasher: typeof ObjectHasher;
   readonly sealBytes: typeof sealBytes;
   readonly openBytes: typeof openBytes;
+  readonly agreementPublicKey: typeof agreementPublicKey;
   readonly encodeWith: typeof encodeWith;
   readonly decompress: typeof decompress;
 }
 
-const NATIVE: StoreFunctions = { ObjectHasher, sealBytes, openBytes, encodeWith, decompress };
+const NATIVE: StoreFunctions = {
+  ObjectHasher,
+  sealBytes,
+  openBytes,
+  agreementPublicKey,
+  encodeWith,
+  decompress,
+};
 
 /** @throws {CyrvaultError} `IO`, naming what gives wrong answers. */
 export function storeSelfTest(functions: StoreFunctions = NATIVE): void {
   run("SHA-256", () => testHash(functions));
   run("AES-256-GCM", () => testSeal(functions));
+  run("X25519", () => testAgreement(functions));
   run("brotli", () => testBrotli(functions));
   run("deflate", () => testDeflate(functions));
+}
+
+/** RFC 7748, section 6.1: Bob's private key, and his public one. */
+function testAgreement(functions: StoreFunctions): boolean {
+  const privateKey = hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
+  const publicKey = hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
+  return equalBytes(functions.agreementPublicKey(privateKey), publicKey);
 }
 
 function testHash(functions: StoreFunctions): boolean {

@@ -91,6 +91,30 @@ describeWithPython("a reader written from the documents", () => {
     });
   });
 
+  test("opens the sealed files that keys.md shows, with either key", () => {
+    const document = readFileSync(join(import.meta.dirname, "../../docs/formats/keys.md"), "utf8");
+    const shown = [...document.matchAll(/^```hex\n(.*?)^```$/gms)].map(([, text = ""]) =>
+      text.replace(/;.*$|\s/gm, ""),
+    );
+    // After the key set, the ids and the unencrypted one.
+    const [, , , byReader = "", byWriter = ""] = shown;
+    const script = `
+import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1])
+import reader
+repository = reader.Repository.__new__(reader.Repository)
+repository.encrypted, repository.path = True, ""
+repository.content_keys = {1: (bytes([3]) * 32, bytes([7]) * 32)}
+for text in sys.argv[2:]:
+    data = bytes.fromhex(text)
+    reader.read_file = lambda path, limit: data
+    print(repository.sealed_file(b"backup", "backups/one", 1000).decode())
+`;
+    const { stdout, stderr } = spawnSync(PYTHON, ["-c", script, dirname(READER), byReader, byWriter], {
+      encoding: "utf8",
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: "hello\nhello\n", stderr: "" });
+  });
+
   test("opens with a key file, and with a key typed from paper when keys/ is gone", async () => {
     const env = await oneDay(PASSWORD);
     const { CYRVAULT_PASSWORD, ...none } = env;

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { toHex } from "../../../src/base/bytes.ts";
-import { decodeKeySet, encodeKeySet } from "../../../src/store/key-set.ts";
+import { agreementPublicKey } from "../../../src/store/agreement.ts";
+import { decodeKeySet, encodeKeySet, sealContextOf } from "../../../src/store/key-set.ts";
 import { makeKeyFile, openKeyFiles } from "../../../src/store/keys.ts";
 import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { objectsInBlock } from "../../../src/store/pack-reader.ts";
@@ -112,8 +113,18 @@ describe("docs/formats/keys.md", () => {
     expect(sealer.openNamed("backup", "backups/one", example).toString()).toBe("hello");
   });
 
-  test("shows a sealed file for every writer", () => {
+  test("shows a sealed file by one that may only write", () => {
     const example = sealedFiles.at(2) as Buffer;
+    const sealTo = { number: 1, publicKey: agreementPublicKey(filled(7)) };
+    const writer = new Sealer({ ...KEYED, epochs: [], sealTo });
+    const made = writer.sealNamed("backup", "backups/one", Buffer.from("hello"), countedBytes());
+    expect(toHex(made)).toBe(toHex(example));
+    const reader = new Sealer(sealContextOf(KEY_SET));
+    expect(reader.openNamed("backup", "backups/one", example).toString()).toBe("hello");
+  });
+
+  test("shows a sealed file for every writer", () => {
+    const example = sealedFiles.at(3) as Buffer;
     const sealer = new Sealer(KEYED);
     expect(toHex(sealer.sealNamed("gc", "gc/1", Buffer.from("hello"), countedBytes()))).toBe(toHex(example));
     expect(sealer.openNamed("gc", "gc/1", example).toString()).toBe("hello");

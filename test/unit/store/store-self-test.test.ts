@@ -1,11 +1,19 @@
 import { describe, expect, test } from "vitest";
+import { agreementPublicKey } from "../../../src/store/agreement.ts";
 import { decompress, encodeWith } from "../../../src/store/codec.ts";
 import type { ObjectKind } from "../../../src/store/object.ts";
 import { ObjectHasher } from "../../../src/store/object-id.ts";
 import { openBytes, sealBytes } from "../../../src/store/seal.ts";
 import { type StoreFunctions, storeSelfTest } from "../../../src/store/store-self-test.ts";
 
-const SOUND: StoreFunctions = { ObjectHasher, sealBytes, openBytes, encodeWith, decompress };
+const SOUND: StoreFunctions = {
+  ObjectHasher,
+  sealBytes,
+  openBytes,
+  agreementPublicKey,
+  encodeWith,
+  decompress,
+};
 
 class DomainlessHasher extends ObjectHasher {
   override id(_kind: ObjectKind, plaintext: Uint8Array) {
@@ -29,6 +37,7 @@ describe("storeSelfTest()", () => {
       /AES-256-GCM/,
       { openBytes: (_key, _nonce, _associated, sealed) => Buffer.alloc(sealed.length - 16) },
     ],
+    ["a public key that is the private one", /X25519/, { agreementPublicKey: (key) => Buffer.from(key) }],
     [
       "a compressor that loses a byte",
       /brotli/,
