@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fromText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
+import { silentLogger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
@@ -64,7 +65,15 @@ ${example(
       const found = await session.withProgress(() =>
         runCheck(
           { readDataPercent: readData ? 100 : 0 },
-          { repository, assemble: assembleMessage, clock, progress, log, signal },
+          // A plan writes nothing, not even what was verified: no reason for a warning.
+          {
+            repository,
+            assemble: assembleMessage,
+            clock,
+            progress,
+            log: dryRun ? silentLogger : log,
+            signal,
+          },
         ),
       );
       if (found.errorsTotal === 0) {
