@@ -36,6 +36,8 @@ export interface CapturedFile {
 }
 
 const STRETCH_BYTES = 1024 * 1024;
+/** Of a mailbox that has changed, the next run reads it again. */
+const INDEX_NAME = "cyrus.index";
 /** A file that keeps changing under our eyes is read so often, then taken as it is, with a finding. */
 const ATTEMPTS = 3;
 
@@ -110,7 +112,7 @@ export class FileCapture {
         this.counts.bytesRead += bytes.length;
         return bytes;
       });
-      const content = await storeContent(chunks, this.#sink);
+      const content = await storeContent(chunks, this.#sink, name === INDEX_NAME ? "mailbox" : undefined);
       const after = source.statAgain();
       const size = content.form === "inline" ? content.bytes.length : content.size;
       return { stat, content, steady: sameStat(stat, after) && size === stat.size };

@@ -23,6 +23,7 @@ export class PieceBuilder implements MessageVisitor {
   readonly #pieces: Piece[] = [];
   readonly #tail: Buffer[] = [];
   readonly #windowed: boolean;
+  readonly #take: (bytes: number) => Buffer;
   #header: Buffer = Buffer.alloc(0);
   #tailBytes = 0;
   /** Own bytes not yet put to the tail. */
@@ -33,14 +34,17 @@ export class PieceBuilder implements MessageVisitor {
   /**
    * @param windowed - the message is never held: views of it don't last, and nobody will compare the whole with its
    *   pieces, so each base64 stretch is encoded again and compared here.
+   * @param take - gives room for the decoded bytes of one body, which must last as long as the parts.
    */
   constructor(
     source: ByteSource,
     parameters: SplitParameters,
     windowed: boolean,
     emitPart: (bytes: Uint8Array) => void,
+    take: (bytes: number) => Buffer = Buffer.allocUnsafe,
   ) {
     this.#source = source;
+    this.#take = take;
     this.#parameters = parameters;
     this.#windowed = windowed;
     this.#cutter = new StreamCutter(parameters.cuts, parameters.wholePartBytesMax, (chunk) => {
@@ -128,7 +132,7 @@ export class PieceBuilder implements MessageVisitor {
     while (true) {
       const view = this.#source.view(offset, Math.min(VIEW_BYTES_MAX, to - offset));
       const viewTo = Math.min(view.length, to - offset);
-      target ??= Buffer.allocUnsafe(Math.ceil((viewTo * 3) / 4) + 3);
+      target ??= this.#take(Math.ceil((viewTo * 3) / 4) + 3);
       const { consumed, decoded } =
         encoder === undefined
           ? decodeAll(view, viewTo, target, decoder)

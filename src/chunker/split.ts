@@ -17,14 +17,19 @@ export interface SplitMessage {
   readonly parts: readonly { readonly bytes: Uint8Array }[];
 }
 
-/** What is given back may be views of `message`: they hold as long as it is not changed. */
+/**
+ * What is given back may be views of `message`: they hold as long as it is not changed.
+ * @param take - where decoded bodies come to lie: a buffer of at least so many bytes, which nobody else uses as long as
+ *   the parts are needed.
+ */
 export function splitMessage(
   message: Uint8Array,
   parameters: SplitParameters = DEFAULT_SPLIT_PARAMETERS,
+  take: (bytes: number) => Buffer = Buffer.allocUnsafe,
 ): SplitMessage {
   const parts: { bytes: Uint8Array }[] = [];
   const source = memorySource(message);
-  const builder = new PieceBuilder(source, parameters, false, (bytes) => parts.push({ bytes }));
+  const builder = new PieceBuilder(source, parameters, false, (bytes) => parts.push({ bytes }), take);
   walkMessage(source, builder);
   return { ...builder.finish(), parts };
 }

@@ -5,7 +5,7 @@ import { asObjectId, OBJECT_ID_BYTES, type ObjectId } from "../store/object.ts";
 import { MAX_IDS_IN_ENTRY, MAX_INLINE_BYTES } from "./content-encoding.ts";
 import { type ContentPair, PairJoiner, VERBATIM } from "./content-pair.ts";
 import type { Content } from "./model.ts";
-import type { PageSink, PageSource } from "./pages-io.ts";
+import type { PageLane, PageSink, PageSource } from "./pages-io.ts";
 
 /**
  * Stores a file that has been cut into chunks: each becomes one object, empty ones nothing. The same chunks make
@@ -13,11 +13,14 @@ import type { PageSink, PageSource } from "./pages-io.ts";
  * The chunks are handed over: the caller doesn't touch them again.
  *
  * @param chunks - or pairs, then nothing else. A pair that does not make its bytes again is stored as they are.
+ * @param lane - of all its objects.
  */
 export async function storeContent(
   chunks: Iterable<Uint8Array | ContentPair> | AsyncIterable<Uint8Array>,
   sink: PageSink,
+  lane?: PageLane,
 ): Promise<Content> {
+  const put = (bytes: Uint8Array) => sink.put("meta", bytes, lane);
   const ids: ObjectId[] = [];
   const joiner = new PairJoiner();
   let held: Uint8Array[] = [];
@@ -29,7 +32,7 @@ export async function storeContent(
       isPaired = true;
       size += chunk.bytes.length;
       const { lasting, changing } = provenPair(chunk, joiner);
-      ids.push(await sink.put("meta", lasting), await sink.put("meta", changing));
+      ids.push(await put(lasting), await put(changing));
       continue;
     }
     assert(!isPaired, "a file comes in pairs or in chunks");
@@ -37,13 +40,13 @@ export async function storeContent(
     size += chunk.length;
     held.push(chunk);
     if (size <= MAX_INLINE_BYTES) continue;
-    for (const bytes of held) ids.push(await sink.put("meta", bytes));
+    for (const bytes of held) ids.push(await put(bytes));
     held = [];
   }
-  if (isPaired) return { form: "pairs", size, list: await sink.put("meta", concatenate(ids)) };
+  if (isPaired) return { form: "pairs", size, list: await put(concatenate(ids)) };
   if (size <= MAX_INLINE_BYTES) return { form: "inline", bytes: concatenate(held) };
   if (ids.length <= MAX_IDS_IN_ENTRY) return { form: "objects", size, ids };
-  return { form: "list", size, list: await sink.put("meta", concatenate(ids)) };
+  return { form: "list", size, list: await put(concatenate(ids)) };
 }
 
 export function contentSize(content: Content): number {

@@ -183,9 +183,7 @@ export class PageTreeWriter<T, K extends PageKey> {
   #put(bytes: Uint8Array): Promise<ObjectId> {
     this.#pagesWritten++;
     // Pages by UID belong to one mailbox, and are read if it has changed. The others are read by every run.
-    return this.#codec.keys === "uid"
-      ? this.#sink.put("manifest", bytes)
-      : this.#sink.put("manifest", bytes, "page");
+    return this.#sink.put("manifest", bytes, this.#codec.keys === "uid" ? "mailbox" : "page");
   }
 }
 

@@ -4,12 +4,15 @@ import type { ObjectId } from "../store/object.ts";
 /** Pages are `manifest` objects; contents of small files, and lists of their ids, are `meta` objects. */
 export type PageKind = "manifest" | "meta";
 
+/** Which objects share blocks, apart from what is read seldom: what every run reads; what it reads of a changed mailbox. */
+export type PageLane = "page" | "mailbox";
+
 export interface PageSink {
   /**
    * Stores an object unless it is there already. `bytes` is handed over: the caller doesn't touch it again.
-   * @param lane - `page`: among its like, apart from what is read seldom.
+   * @param lane - none: among what is read at a restore alone.
    */
-  put(kind: PageKind, bytes: Uint8Array, lane?: "page"): Promise<ObjectId>;
+  put(kind: PageKind, bytes: Uint8Array, lane?: PageLane): Promise<ObjectId>;
 }
 
 export interface PageSource {

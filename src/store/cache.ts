@@ -5,15 +5,20 @@
 export class Cache<K, V> {
   readonly #bytesMax: number;
   readonly #bytesOf: (value: V) => number;
+  readonly #onDrop: (value: V) => void;
   /** In the order of use: a Map keeps the order of insertion. */
   readonly #values = new Map<K, V>();
   readonly #loading = new Map<K, Promise<V>>();
   #bytes = 0;
 
-  /** A value larger than `bytesMax` is handed out and not kept. */
-  constructor(bytesMax: number, bytesOf: (value: V) => number) {
+  /**
+   * A value larger than `bytesMax` is handed out and not kept.
+   * @param onDrop - is given each value that is kept no longer, or was never.
+   */
+  constructor(bytesMax: number, bytesOf: (value: V) => number, onDrop: (value: V) => void = () => {}) {
     this.#bytesMax = bytesMax;
     this.#bytesOf = bytesOf;
+    this.#onDrop = onDrop;
   }
 
   get bytes(): number {
@@ -39,6 +44,7 @@ export class Cache<K, V> {
     try {
       const loaded = await promise;
       if (this.#loading.get(key) === promise) this.#keep(key, loaded);
+      else this.#onDrop(loaded);
       return loaded;
     } finally {
       if (this.#loading.get(key) === promise) this.#loading.delete(key);
@@ -52,17 +58,22 @@ export class Cache<K, V> {
     if (value === undefined) return;
     this.#values.delete(key);
     this.#bytes -= this.#bytesOf(value);
+    this.#onDrop(value);
   }
 
   clear(): void {
     this.#loading.clear();
+    for (const value of this.#values.values()) this.#onDrop(value);
     this.#values.clear();
     this.#bytes = 0;
   }
 
   #keep(key: K, value: V): void {
     const bytes = this.#bytesOf(value);
-    if (bytes > this.#bytesMax) return;
+    if (bytes > this.#bytesMax) {
+      this.#onDrop(value);
+      return;
+    }
     this.delete(key);
     this.#values.set(key, value);
     this.#bytes += bytes;
@@ -70,6 +81,7 @@ export class Cache<K, V> {
       if (this.#bytes <= this.#bytesMax) break;
       this.#values.delete(oldest);
       this.#bytes -= this.#bytesOf(old);
+      this.#onDrop(old);
     }
   }
 }

@@ -1,6 +1,7 @@
 /** Reads packs from a backend. Everything read is bounded first and verified by its seal. Format: docs/formats/pack.md. */
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { giveBack } from "../base/give-back.ts";
 import type { StoredObject } from "./object.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { decodePackFooter, FOOTER_BYTES } from "./pack-footer.ts";
@@ -72,7 +73,9 @@ export async function readBlock(backend: Backend, pack: OpenedPack, block: numbe
   const stored = await backend.readRange(name, place.offset, place.storedBytes);
   if (stored === undefined)
     throw new CyrvaultError("OBJECT_MISSING", `${name}: the pack has gone since it was opened`);
-  return pack.seal.openBlock(block, place, stored);
+  const raw = pack.seal.openBlock(block, place, stored);
+  if (raw.buffer !== stored.buffer) giveBack(stored);
+  return raw;
 }
 
 /** The objects of a block, in order. @param raw - what `readBlock` gave: heads and tails are views into it. */

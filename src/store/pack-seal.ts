@@ -1,7 +1,8 @@
 /** The seals of one pack: its header with the pack key, its blocks, its directory. Format: docs/formats/pack.md. */
 import { ByteWriter } from "../base/bytes.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import { type Compression, compress, decompress } from "./codec.ts";
+import { giveBack } from "../base/give-back.ts";
+import { CODEC, type Compression, compress, decompress } from "./codec.ts";
 import {
   asPackId,
   type BlockPlace,
@@ -65,12 +66,13 @@ export class PackSeal {
   sealBlock(number: number, offset: number, raw: Uint8Array, compression: Compression | "none"): SealedBlock {
     const { codec, bytes } = compress(raw, compression);
     const stored = sealBytes(this.#key, number, this.#blockPlace(number, offset), bytes);
+    if (codec !== CODEC.none) giveBack(bytes);
     return { stored, place: { offset, storedBytes: stored.length, rawBytes: raw.length, codec } };
   }
 
   /**
    * Opens and decompresses.
-   * @returns a view into `stored` where that is in clear and not compressed.
+   * @returns a view into `stored` where that is in clear and not compressed, otherwise a buffer of its own.
    * @throws {CyrvaultError} `REPOSITORY_DAMAGED`.
    */
   openBlock(number: number, place: BlockPlace, stored: Uint8Array): Buffer {
@@ -81,6 +83,7 @@ export class PackSeal {
       });
     const bytes = openBytes(this.#key, number, this.#blockPlace(number, place.offset), stored, what);
     const raw = decompress(place.codec, bytes, place.rawBytes);
+    if (this.#key !== undefined && place.codec !== CODEC.none) giveBack(bytes);
     return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   }
 

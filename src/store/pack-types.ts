@@ -55,9 +55,10 @@ export interface BlockPlace {
 
 /**
  * Objects of one lane share blocks, several lanes share a pack: alike with alike. `dense` is for what does not shrink
- * (images, archives): nobody tries. `page` is for what every later run reads, so that it opens no block of anything else.
+ * (images, archives): nobody tries. `page` is for what every later run reads, `mailbox` for what it reads of a mailbox that
+ * has changed, so that neither opens a block of anything else.
  */
-export type BlockLane = "text" | "part" | "dense" | "page";
+export type BlockLane = "text" | "part" | "dense" | "page" | "mailbox";
 
 export interface PackWriterOptions {
   readonly packKind: PackKind;

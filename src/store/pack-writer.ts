@@ -7,6 +7,7 @@
  */
 import { equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError } from "../base/errors.ts";
+import { giveBack } from "../base/give-back.ts";
 import { BlockBuilder } from "./block.ts";
 import type { Compression } from "./codec.ts";
 import { asObjectId, type StoredObject } from "./object.ts";
@@ -215,6 +216,7 @@ export function verifyBlock(seal: PackSeal, number: number, block: SealedBlock, 
     throw unsound(cause);
   }
   if (!equalBytes(opened, raw)) throw unsound();
+  if (opened.buffer !== block.stored.buffer) giveBack(opened);
 }
 
 function unsound(cause?: unknown): CyrvaultError {

@@ -8,6 +8,7 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import { equalBytes } from "../base/bytes.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { giveBack } from "../base/give-back.ts";
 
 export const SEAL_BYTES = 16;
 
@@ -30,6 +31,7 @@ export function sealBytes(key: SealKey, nonce: number, associated: Uint8Array, p
   const body = cipher.update(plain);
   cipher.final();
   sealed.set(body);
+  giveBack(body);
   sealed.set(cipher.getAuthTag(), plain.length);
   return sealed;
 }

@@ -35,6 +35,8 @@ const WINDOW_BYTES = 1024 * 1024;
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** Messages of a batch are read into one buffer, used again for the next batch: taking one for each is dear in memory. */
 const BATCH_BUFFER_BYTES = 2.25 * 1024 * 1024;
+/** Decoded bodies of a batch: base64 is a third longer. */
+const DECODED_BUFFER_BYTES = 1.75 * 1024 * 1024;
 /** Files with several links of which we remember what they hold: some 10 MB. */
 const LINKS_REMEMBERED = 32_768;
 
@@ -57,7 +59,7 @@ interface HeldMessage {
 
 interface Batch {
   readonly messages: (HeldMessage | undefined)[];
-  readonly buffer: BatchBuffer;
+  readonly buffers: BatchBuffers;
   partIds: ObjectId[];
 }
 
@@ -67,7 +69,7 @@ export class MessageWorker {
   readonly #batches = new Map<number, Batch>();
   /** One file under many names (a delivery to several people, a copy) is read once. By device and inode. */
   readonly #links = new KnownLinks(LINKS_REMEMBERED);
-  readonly #freeBuffers: BatchBuffer[] = [];
+  readonly #freeBuffers: BatchBuffers[] = [];
   #heldBytes = 0;
   #windowBytes: Buffer = Buffer.alloc(0);
   #pack: PackWriter | undefined;
@@ -79,13 +81,16 @@ export class MessageWorker {
 
   read(batch: number, files: readonly MessageFile[]): readonly MessageOutcome[] {
     const held: (HeldMessage | undefined)[] = [];
-    const buffer = this.#freeBuffers.pop() ?? new BatchBuffer(BATCH_BUFFER_BYTES);
+    const buffers = this.#freeBuffers.pop() ?? {
+      messages: new BatchBuffer(BATCH_BUFFER_BYTES),
+      decoded: new BatchBuffer(DECODED_BUFFER_BYTES),
+    };
     const outcomes = files.map((file) => {
-      const { outcome, message } = this.#readOne(file, buffer);
+      const { outcome, message } = this.#readOne(file, buffers.messages);
       held.push(message);
       return outcome;
     });
-    this.#batches.set(batch, { messages: held, buffer, partIds: [] });
+    this.#batches.set(batch, { messages: held, buffers, partIds: [] });
     return outcomes;
   }
 
@@ -99,7 +104,7 @@ export class MessageWorker {
         batch.messages[position] = undefined;
         return;
       }
-      message.split = this.#split(message);
+      message.split = this.#split(message, batch.buffers.decoded);
       for (const id of message.split.partIds) parts.set(idKey(id), id);
     });
     batch.partIds = [...parts.values()];
@@ -141,8 +146,9 @@ export class MessageWorker {
     }
     assert(missing.size === 0, "a part that was asked for did not come");
     this.#batches.delete(batchNumber);
-    batch.buffer.clear();
-    this.#freeBuffers.push(batch.buffer);
+    batch.buffers.messages.clear();
+    batch.buffers.decoded.clear();
+    this.#freeBuffers.push(batch.buffers);
     return { output: output.takeRest(), partBytes, large };
   }
 
@@ -212,9 +218,9 @@ export class MessageWorker {
     return { id: hash.digest(), guid: sha1.digest(), bytes: undefined };
   }
 
-  #split(message: HeldMessage): NonNullable<HeldMessage["split"]> {
+  #split(message: HeldMessage, decoded: BatchBuffer): NonNullable<HeldMessage["split"]> {
     if (message.isStreamed) return this.#splitLarge(message);
-    return this.#splitHeld(message, message.bytes ?? this.#readAgain(message));
+    return this.#splitHeld(message.bytes ?? this.#readAgain(message), decoded);
   }
 
   /** Another link to it was read, and yet nobody has it: that one's batch has come to nothing. */
@@ -230,8 +236,8 @@ export class MessageWorker {
     }
   }
 
-  #splitHeld(_message: HeldMessage, bytes: Buffer): NonNullable<HeldMessage["split"]> {
-    const { head, tail, parts } = splitMessage(bytes);
+  #splitHeld(bytes: Buffer, decoded: BatchBuffer): NonNullable<HeldMessage["split"]> {
+    const { head, tail, parts } = splitMessage(bytes, undefined, (length) => decoded.take(length));
     const plain = parts.map((part) => part.bytes);
     if (!assemblesTo(head, tail, (i) => plain[i] as Uint8Array, bytes)) {
       throw new TypeError(
@@ -312,7 +318,12 @@ export class MessageWorker {
   }
 }
 
-/** Room for the messages of one batch, handed out from its start. */
+interface BatchBuffers {
+  readonly messages: BatchBuffer;
+  readonly decoded: BatchBuffer;
+}
+
+/** Room for one batch, handed out from its start. */
 class BatchBuffer {
   readonly #bytes: Buffer;
   #used = 0;

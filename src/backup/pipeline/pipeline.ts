@@ -5,6 +5,7 @@
 
 import { toHex } from "../../base/bytes.ts";
 import { assert } from "../../base/errors.ts";
+import { giveBack } from "../../base/give-back.ts";
 import type { ObjectId } from "../../store/object.ts";
 import { PackDirectory } from "../../store/pack-directory.ts";
 import type { PackSink, RunWriter } from "../../store/run-writer.ts";
@@ -160,6 +161,7 @@ export class MessagePipeline {
       pack.tail = tail.then(async () => {
         const file = await sink;
         await file.append(bytes);
+        giveBack(bytes);
         if (directory === undefined) return;
         await file.commit(PackDirectory.parse(directory));
         this.#packs.delete(key);

@@ -4,8 +4,8 @@
  */
 import { readSync, writeSync } from "node:fs";
 import type { Backend } from "../../backend/backend.ts";
-import { DeadBuffers } from "../../base/dead-buffers.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../../base/errors.ts";
+import { giveBack } from "../../base/give-back.ts";
 import { ioError } from "../../base/io-error.ts";
 import { assembleStretches } from "../../chunker/assemble.ts";
 import { Cache } from "../../store/cache.ts";
@@ -28,7 +28,6 @@ import { writeWhole } from "./write-whole.ts";
 
 const BUFFER_BYTES = 1024 * 1024;
 const BUFFER_BYTES_KEPT = 4 * BUFFER_BYTES;
-const DEAD_BYTES_MAX = 64 * 1024 * 1024;
 /** For what a message has put aside. */
 const SPILL_ROOM_BYTES = 2 * 1024 * 1024;
 /** Packs of which the key is kept. */
@@ -44,20 +43,30 @@ export class RestoreWorker {
   /** Each message is put together here. */
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   readonly #room = new SpillRoom();
-  readonly #dead = new DeadBuffers(DEAD_BYTES_MAX);
+  /** Blocks that are in the cache no longer, and perhaps still at hand for a message. */
+  #dropped: Buffer[] = [];
   #openedBytes = 0;
 
   constructor(backend: Backend, settings: WorkerSettings) {
     this.#backend = backend;
     this.#settings = settings;
     this.#hasher = new ObjectHasher(settings.seal);
-    this.#blocks = new Cache(settings.cacheBytes, (block) => block.length);
+    this.#blocks = new Cache(
+      settings.cacheBytes,
+      (block) => block.length,
+      (block) => this.#dropped.push(block),
+    );
   }
 
   /** @throws {CyrvaultError} what writing met: the restore ends. What is wrong in the repository is an outcome. */
   async run(task: WriteTask): Promise<WriteResult> {
     const before = this.#openedBytes;
-    const window = new BlockWindow(task, this.#room, (block) => this.#block(block));
+    const window = new BlockWindow(
+      task,
+      this.#room,
+      (block) => this.#block(block),
+      (held) => this.#giveBackDropped(held),
+    );
     for (const copy of task.copies) await this.#copy(copy, window);
     // What one large message needed is not kept for good.
     if (this.#buffer.length > BUFFER_BYTES_KEPT) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -73,7 +82,16 @@ export class RestoreWorker {
       outcomes.push(outcome);
       sizes.push(outcome === "again" || size === undefined ? 0 : size);
     }
+    this.#giveBackDropped(new Set());
     return { outcomes, sizes, openedBytes: this.#openedBytes - before };
+  }
+
+  #giveBackDropped(held: ReadonlySet<Buffer>): void {
+    this.#dropped = this.#dropped.filter((block) => {
+      if (held.has(block)) return true;
+      giveBack(block);
+      return false;
+    });
   }
 
   /** One that cannot be read is met by its message, which then is not the one that its id says. */
@@ -130,7 +148,7 @@ export class RestoreWorker {
       if (stored === undefined) throw gone(name);
       const raw = seal.openBlock(number, place, stored);
       this.#openedBytes += raw.length;
-      this.#dead.note(2 * stored.length + raw.length);
+      if (raw.buffer !== stored.buffer) giveBack(stored);
       return raw;
     });
   }
@@ -147,11 +165,19 @@ class BlockWindow {
   readonly spill: Spill | undefined;
   readonly #blocks: readonly TaskBlock[];
   readonly #open: (block: TaskBlock) => Promise<Buffer>;
+  readonly #onHeld: (held: ReadonlySet<Buffer>) => void;
   #held = new Map<number, Buffer>();
 
-  constructor({ blocks, spillFd }: WriteTask, room: SpillRoom, open: (block: TaskBlock) => Promise<Buffer>) {
+  /** @param onHeld - is told which blocks are at hand whenever they have become others. */
+  constructor(
+    { blocks, spillFd }: WriteTask,
+    room: SpillRoom,
+    open: (block: TaskBlock) => Promise<Buffer>,
+    onHeld: (held: ReadonlySet<Buffer>) => void,
+  ) {
     this.#blocks = blocks;
     this.#open = open;
+    this.#onHeld = onHeld;
     this.spill = spillFd === undefined ? undefined : new Spill(spillFd, room);
   }
 
@@ -169,6 +195,7 @@ class BlockWindow {
       held.set(block, this.#held.get(block) ?? (await this.#open(known)));
     }
     this.#held = held;
+    this.#onHeld(new Set(held.values()));
   }
 
   held(extent: Extent | undefined): Buffer {
