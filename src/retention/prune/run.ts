@@ -111,6 +111,8 @@ class Prune {
 
     const first = await this.#plan(log);
     let plan = first;
+    // The copies that stay may be those of a run that broke off, which no segment covers yet.
+    await this.#run.writer.flush();
     await this.#mark(log, plan);
     await this.#sweep(log, plan);
     await this.#repack(log, plan);
