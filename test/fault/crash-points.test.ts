@@ -15,7 +15,10 @@ describe.each([
   ["not encrypted", undefined],
   ["encrypted", "correct horse"],
 ])("%s: power cuts at every change of", (kind, password) => {
-  test.each(CRASH_COMMANDS)("$name", async (command) => {
+  const commands = CRASH_COMMANDS.filter(
+    ({ isEncryptedOnly = false }) => !isEncryptedOnly || password !== undefined,
+  );
+  test.each(commands)("$name", async (command) => {
     using site = new CrashSite({ password });
     await command.prepare(site);
     expect(await site.restoreDifferences(site.disk)).toEqual([]);

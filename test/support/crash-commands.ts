@@ -1,15 +1,25 @@
 /** The commands that change a repository, each as it is interrupted and run again. */
+import { hostname } from "node:os";
+import { isCyrvaultError } from "../../src/base/errors.ts";
 import type { FileSystem } from "../../src/base/file-system.ts";
+import { Progress } from "../../src/base/progress.ts";
+import { assembleMessage } from "../../src/chunker/assemble.ts";
 import { readBackups } from "../../src/inspect/backups.ts";
+import { Keyring } from "../../src/keys/keyring.ts";
 import { readAllTags, writeTags } from "../../src/retention/backup-tags.ts";
 import { planByPolicy, runForget } from "../../src/retention/forget.ts";
 import { NO_RULES } from "../../src/retention/policy.ts";
-import { listForgotten, undeleteBackup } from "../../src/store/forgotten.ts";
+import { type PruneOptions, planPrune } from "../../src/retention/prune/plan.ts";
+import { runPrune } from "../../src/retention/prune/run.ts";
+import { undelete } from "../../src/retention/undelete.ts";
+import { listForgotten } from "../../src/store/forgotten.ts";
 import { rebuildIndex } from "../../src/store/rebuild-index.ts";
 import type { Repository } from "../../src/store/repository.ts";
 import { SEGMENTS_MAX } from "../../src/store/segment-merge.ts";
+import { isHere } from "../../src/store/stale-run.ts";
+import type { TinyMailbox } from "../unit/backup/tiny-server.ts";
 import type { CrashCommand } from "./crash-points.ts";
-import { type CrashSite, digestOf } from "./crash-site.ts";
+import { backendOn, CHEAP, type CrashSite, digestOf } from "./crash-site.ts";
 
 const OTHER = "other.example.org";
 
@@ -74,6 +84,71 @@ const inRepository =
 
 const nothing = async () => [];
 
+/** Much of what the first day stored is needed by nobody any more. */
+async function prepareForgotten(site: CrashSite): Promise<void> {
+  await site.init(site.disk);
+  await site.completeBackup();
+  site.server.remove(site.server.mailboxes.get("user.bert") as TinyMailbox);
+  site.deliver("user.anna", 2);
+  await site.completeBackup();
+  await forgetAllButOne(site, site.disk);
+  // Whole or gone, that is all they have to be from now on.
+  const [first] = [...site.completed.keys()];
+  site.completed.delete(first as string);
+}
+
+const AT_ONCE: PruneOptions = { graceMs: 0, maxUnused: 0, repackBytesMax: 1e12 };
+
+const GRACE: PruneOptions = { ...AT_ONCE, graceMs: 10 * 86_400_000 };
+
+const pruneParts = (site: CrashSite, repository: Repository) => ({
+  repository,
+  clock: site.clock,
+  progress: new Progress(),
+  here: isHere(hostname()),
+  assemble: assembleMessage,
+});
+
+const prune = (
+  name: string,
+  prepare: (site: CrashSite) => Promise<void>,
+  options: PruneOptions = AT_ONCE,
+): CrashCommand => ({
+  name,
+  prepare,
+  run: inRepository((repository, site) => runPrune(options, pruneParts(site, repository))),
+  missing: (site, disk) =>
+    site.withRepository(disk, async (repository) => {
+      const plan = await planPrune(options, pruneParts(site, repository));
+      const left = { forgotten: plan.forgotten, mark: plan.mark, sweep: plan.sweep, leftOver: plan.leftOver };
+      return Object.entries(left).flatMap(([what, { length }]) =>
+        length === 0 ? [] : [`${length} of ${what} are left`],
+      );
+    }),
+});
+
+const NEW_PASSWORD = "battery staple";
+
+/** As a person would try: the password that is to go, then the other one. */
+async function withKeyring(
+  site: CrashSite,
+  disk: FileSystem,
+  use: (keyring: Keyring) => Promise<unknown>,
+): Promise<void> {
+  const password = (await opens(disk, site.password as string)) ? site.password : NEW_PASSWORD;
+  await use(await Keyring.open(backendOn(disk), password));
+}
+
+async function opens(disk: FileSystem, password: string): Promise<boolean> {
+  try {
+    await Keyring.open(backendOn(disk), password);
+    return true;
+  } catch (error) {
+    if (!isCyrvaultError(error, "PASSWORD_WRONG")) throw error;
+    return false;
+  }
+}
+
 export const CRASH_COMMANDS: readonly CrashCommand[] = [
   {
     name: "init",
@@ -84,7 +159,7 @@ export const CRASH_COMMANDS: readonly CrashCommand[] = [
         await site.init(disk);
       } catch (error) {
         // It was done already.
-        if ((error as { code?: string }).code !== "REPOSITORY_EXISTS") throw error;
+        if (!isCyrvaultError(error, "REPOSITORY_EXISTS")) throw error;
       }
     },
     missing: (site, disk) => site.withRepository(disk, nothing),
@@ -147,7 +222,7 @@ export const CRASH_COMMANDS: readonly CrashCommand[] = [
       await forgetAllButOne(site, site.disk);
     },
     run: inRepository(async (repository) => {
-      for (const id of await listForgotten(repository.backend)) await undeleteBackup(repository, id);
+      for (const id of await listForgotten(repository.backend)) await undelete(repository, id, hostname());
     }),
     missing: (site, disk) =>
       site.withRepository(disk, async (repository) => {
@@ -192,5 +267,45 @@ export const CRASH_COMMANDS: readonly CrashCommand[] = [
     },
     run: inRepository((repository) => rebuildIndex(repository, { from: "segments" })),
     missing: nothing,
+  },
+  prune("prune", prepareForgotten),
+  prune(
+    "prune of what an earlier one has marked",
+    async (site) => {
+      await prepareForgotten(site);
+      await inRepository((repository) => runPrune(GRACE, pruneParts(site, repository)))(site, site.disk);
+      site.clock.advance(2 * GRACE.graceMs);
+    },
+    GRACE,
+  ),
+  {
+    name: "key add",
+    isEncryptedOnly: true,
+    prepare: prepareTwoDays,
+    run: (site, disk) =>
+      withKeyring(site, disk, (keyring) =>
+        keyring.add(NEW_PASSWORD, { nowMs: site.clock.nowMs(), scrypt: CHEAP }),
+      ),
+    missing: async (site, disk) =>
+      (await opens(disk, NEW_PASSWORD)) && (await opens(disk, site.password as string))
+        ? []
+        : ["a password does not open"],
+  },
+  {
+    name: "key passwd",
+    isEncryptedOnly: true,
+    prepare: async (site) => {
+      await prepareTwoDays(site);
+      site.furtherPasswords.push(NEW_PASSWORD);
+    },
+    run: (site, disk) =>
+      withKeyring(site, disk, async (keyring) => {
+        const cost = { nowMs: site.clock.nowMs(), scrypt: CHEAP };
+        await keyring.replace(keyring.planReplacement(), NEW_PASSWORD, cost);
+      }),
+    missing: async (site, disk) =>
+      (await opens(disk, NEW_PASSWORD)) && !(await opens(disk, site.password as string))
+        ? []
+        : ["not the new password alone opens it"],
   },
 ];

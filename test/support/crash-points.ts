@@ -18,6 +18,7 @@ export interface CrashCommand {
   missing(site: CrashSite, disk: FileSystem): Promise<readonly string[]>;
   /** The repository may be absent until the command has made it. Default false. */
   readonly makesRepository?: boolean;
+  readonly isEncryptedOnly?: boolean;
   /** What a check may say until the command has been run: it is there to mend that. */
   readonly mends?: RegExp;
 }
@@ -31,6 +32,7 @@ export interface CrashCount {
   readonly states: number;
 }
 
+const HOUR_MS = 3_600_000;
 /** Of so many disks one is restored from; of all of them everything is read. */
 const RESTORE_EVERY = 16;
 
@@ -84,6 +86,8 @@ async function examine(
   isDone: boolean,
 ): Promise<void> {
   site.bringIndexBack();
+  // Whoever was at work then is known to be dead.
+  site.clock.advance(2 * HOUR_MS);
   if (command.makesRepository !== true || (await site.isThere(left))) {
     const problems = await site.problems(left);
     await requireNothing(problems.filter((problem) => command.mends?.test(problem) !== true));

@@ -9,10 +9,12 @@ import type { BackupOptions, BackupResult } from "../../src/backup/options.ts";
 import { runBackup } from "../../src/backup/run.ts";
 import { fromText } from "../../src/base/byte-string.ts";
 import { SimulatedClock, systemClock } from "../../src/base/clock.ts";
+import { isCyrvaultError } from "../../src/base/errors.ts";
 import type { FileSystem } from "../../src/base/file-system.ts";
 import { Progress } from "../../src/base/progress.ts";
 import { runCheck } from "../../src/check/run.ts";
 import { assembleMessage } from "../../src/chunker/assemble.ts";
+import { Keyring } from "../../src/keys/keyring.ts";
 import { readContent } from "../../src/manifest/content.ts";
 import { filePages } from "../../src/manifest/file-page.ts";
 import { mailboxPages } from "../../src/manifest/mailbox-page.ts";
@@ -38,7 +40,7 @@ export const PLACE = "/backup/cyrus";
 const NOT_RESTORED = /^(var\/lib\/cyrus\/(proc\/.|deliver\.db$)|cyrvault-mailbox-list-)/;
 const DAY_MS = 86_400_000;
 /** So that it takes no time. */
-const CHEAP = { n: 16, r: 8, p: 1 };
+export const CHEAP = { n: 16, r: 8, p: 1 };
 
 export interface SiteOptions {
   readonly password?: string | undefined;
@@ -50,6 +52,8 @@ export class CrashSite implements Disposable {
   /** Well after whatever is on the real disk: nothing is racy. */
   readonly clock = new SimulatedClock({ startMs: Date.now() + 10 * DAY_MS });
   readonly password: string | undefined;
+  /** Others that may open it by now. */
+  readonly furtherPasswords: string[] = [];
   disk = new SimulatedDisk();
   /** Where object indexes lie; undefined: nobody has one. */
   cacheDirectory: string | undefined;
@@ -92,7 +96,7 @@ export class CrashSite implements Disposable {
     const repository = await openRepository(backendOn(fs), {
       assemble: assembleMessage,
       clock: this.clock,
-      password: this.password,
+      password: await this.passwordThatOpens(fs),
       cacheDirectory: this.cacheDirectory,
     });
     try {
@@ -100,6 +104,18 @@ export class CrashSite implements Disposable {
     } finally {
       await repository.close();
     }
+  }
+
+  async passwordThatOpens(fs: FileSystem): Promise<string | undefined> {
+    for (const password of this.furtherPasswords) {
+      try {
+        await Keyring.open(backendOn(fs), password);
+        return password;
+      } catch (error) {
+        if (!isCyrvaultError(error, "PASSWORD_WRONG")) throw error;
+      }
+    }
+    return this.password;
   }
 
   async backUp(fs: FileSystem, options: Partial<BackupOptions> = {}): Promise<BackupResult> {

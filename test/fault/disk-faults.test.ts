@@ -1,0 +1,55 @@
+/**
+ * Every call that a command makes to the disk fails once. `CYRVAULT_HEAVY=1`: everything is looked at after each fault,
+ * in an encrypted repository, too.
+ */
+import { afterAll, describe, expect, test } from "vitest";
+import { CRASH_COMMANDS } from "../support/crash-commands.ts";
+import { CrashSite } from "../support/crash-site.ts";
+import { type FaultCount, failEachChange, failEachRead } from "../support/disk-faults.ts";
+
+const HEAVY = process.env["CYRVAULT_HEAVY"] === "1";
+const counts: FaultCount[] = [];
+
+const KINDS: readonly (readonly [string, string | undefined])[] = [
+  ["not encrypted", undefined],
+  ...(HEAVY ? ([["encrypted", "correct horse"]] as const) : []),
+];
+
+describe.each(KINDS)("%s:", (kind, password) => {
+  const meet = async (
+    name: string,
+    what: string,
+    work: (site: CrashSite) => Promise<FaultCount>,
+  ): Promise<void> => {
+    using site = new CrashSite({ password });
+    const count = await work(site);
+    counts.push(count);
+    process.stdout.write(
+      `${kind}, ${name}: ${count.calls} ${what}, ${count.faults} faults, of which ${count.failed} ended the command\n`,
+    );
+    expect(count.failed).toBeGreaterThan(count.calls / 4);
+  };
+
+  const commands = CRASH_COMMANDS.filter(
+    ({ isEncryptedOnly = false }) => !isEncryptedOnly || password !== undefined,
+  );
+
+  test.each(commands)("$name, whatever it changes fails", async (command) => {
+    await meet(command.name, "changes", async (site) => {
+      await command.prepare(site);
+      return await failEachChange(site, command, { thorough: HEAVY });
+    });
+  });
+
+  test.each(commands)("$name, whatever it reads fails", async (command) => {
+    await meet(command.name, "reads", async (site) => {
+      await command.prepare(site);
+      return await failEachRead(site, command, { thorough: HEAVY });
+    });
+  });
+});
+
+afterAll(() => {
+  const sum = (what: keyof FaultCount) => counts.reduce((total, count) => total + count[what], 0);
+  process.stdout.write(`in all: ${sum("faults")} faults, of which ${sum("failed")} ended the command\n`);
+});
