@@ -98,10 +98,15 @@ export class LookupSegments {
     this.#current = [...this.#current, segment];
   }
 
-  /** None is in use any more; all of them are to be replaced. */
+  /** None is in use any more; all of them are to be replaced, also those that were to go anyway: they must not come back. */
   forget(): void {
     for (const segment of this.#current) this.#damaged.set(segment.name, segment.id);
+    for (const name of this.#superseded) {
+      const id = parseSegmentName(name);
+      if (id !== undefined) this.#damaged.set(name, id);
+    }
     this.#current = [];
+    this.#superseded = [];
   }
 
   /** Removes what others replace. */

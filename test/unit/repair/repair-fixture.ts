@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Backend } from "../../../src/backend/backend.ts";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import { runBackup } from "../../../src/backup/run.ts";
 import { fromText } from "../../../src/base/byte-string.ts";
@@ -27,9 +28,12 @@ export type Files = Map<string, Buffer>;
 export const PASSWORD = "correct horse";
 const FAST = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
-export async function open(files: Files): Promise<Repository> {
+export async function open(
+  files: Files,
+  wrap: (backend: Backend) => Backend = (backend) => backend,
+): Promise<Repository> {
   const encrypted = [...files.keys()].some((name) => name.startsWith("keys/"));
-  return await openRepository(new MemoryBackend(files), {
+  return await openRepository(wrap(new MemoryBackend(files)), {
     assemble: assembleMessage,
     ...(encrypted ? { password: PASSWORD } : {}),
   });
@@ -111,11 +115,13 @@ export interface Remedies {
   readonly other?: Files;
   readonly spool?: SourceView;
   readonly dryRun?: boolean;
+  /** Of the repository that is repaired. */
+  readonly wrap?: (backend: Backend) => Backend;
 }
 
 /** As the command does it: a check, then the repair. @returns undefined where nothing is damaged. */
 export async function repair(files: Files, remedies: Remedies = {}): Promise<RepairResult | undefined> {
-  const repository = await open(files);
+  const repository = await open(files, remedies.wrap);
   const progress = new Progress();
   const common = { repository, clock: systemClock, progress };
   const found = await runCheck({ readDataPercent: 100 }, { ...common, assemble: assembleMessage });
@@ -159,7 +165,7 @@ export async function restore(files: Files, backup: string): Promise<Restored> {
   }
 }
 
-function contentOf(target: string): ReadonlyMap<string, string> {
+export function contentOf(target: string): ReadonlyMap<string, string> {
   const content = new Map<string, string>();
   for (const entry of readdirSync(target, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
