@@ -8,7 +8,6 @@ import { type ByteString, fromText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
-import { newBackupId } from "../manifest/backup-id.ts";
 import { storeContent } from "../manifest/content.ts";
 import type { Finding, FindingCode } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
@@ -20,9 +19,7 @@ import { readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
 import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
-import type { Run } from "../store/run.ts";
 import type { Here } from "../store/stale-run.ts";
-import type { BoundServer } from "./bind-server.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
@@ -37,7 +34,7 @@ import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
-import { startBackup } from "./start-backup.ts";
+import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
@@ -60,28 +57,19 @@ const RACY_NS = 2_000_000_000n;
 const FINDINGS_SHOWN = 1000;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
-  const { run, ...bound } = await startBackup(options, context);
+  const started = await startBackup(options, context);
   try {
-    return await new BackupRun(options, context, {
-      ...bound,
-      run,
-      startedMs: context.clock.nowMs(),
-    }).run();
+    return await new BackupRun(options, context, started).run();
   } catch (error) {
-    await run.abort();
+    await started.run.abort();
     throw error;
   }
-}
-
-interface Given extends BoundServer {
-  readonly run: Run;
-  readonly startedMs: number;
 }
 
 class BackupRun {
   readonly #options: BackupOptions;
   readonly #context: BackupContext;
-  readonly #given: Given;
+  readonly #given: StartedBackup;
   readonly #decisions: Decisions;
   readonly #findings: FindingLog;
   readonly #files: FileCapture;
@@ -91,11 +79,11 @@ class BackupRun {
   readonly #began: number;
   #lastCheckpoint: { atMs: number; bytes: number };
 
-  constructor(options: BackupOptions, context: BackupContext, given: Given) {
+  constructor(options: BackupOptions, context: BackupContext, given: StartedBackup) {
     this.#options = options;
     this.#context = context;
     this.#given = given;
-    const { startedMs, server, run } = given;
+    const { startedMs, server, run, backup } = given;
     this.#decisions = new Decisions(options, server.layout, startedMs);
     this.#findings = new FindingLog({
       nowMs: startedMs,
@@ -105,7 +93,7 @@ class BackupRun {
     this.#files = new FileCapture(run.writer, this.#findings);
     const racyFromNs = BigInt(startedMs) * 1_000_000n - RACY_NS;
     this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;
-    this.#backup = newBackupId(startedMs);
+    this.#backup = backup;
     this.#began = context.clock.monotonicMs();
     this.#lastCheckpoint = { atMs: this.#began, bytes: 0 };
   }

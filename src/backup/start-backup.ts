@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { newBackupId } from "../manifest/backup-id.ts";
 import { readRuns } from "../store/backup-files.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
@@ -17,21 +18,28 @@ export interface StartContext {
   readonly here?: Here;
 }
 
+export interface StartedBackup extends BoundServer {
+  readonly run: Run;
+  /** Its id. */
+  readonly backup: string;
+  readonly startedMs: number;
+}
+
 /** What went before may be forgotten, pruned or tidied away between the look at it and the start of the run: then we look again. */
-export async function startBackup(
-  options: BackupOptions,
-  context: StartContext,
-): Promise<BoundServer & { readonly run: Run }> {
+export async function startBackup(options: BackupOptions, context: StartContext): Promise<StartedBackup> {
   const { repository } = context;
   for (let attempt = 1; ; attempt++) {
     const bound = await bindServer(options, repository);
     const { name, parents } = bound;
+    const startedMs = context.clock.nowMs();
+    const backup = newBackupId(startedMs);
     try {
       const run = await repository.startRun({
         server: name,
         host: hostname(),
         parent: parents.backup?.backup,
         checkpoints: parents.checkpointRuns,
+        backup,
         compression: options.compression,
       });
       try {
@@ -40,7 +48,7 @@ export async function startBackup(
         await run.abort();
         throw error;
       }
-      return { ...bound, run };
+      return { ...bound, run, backup, startedMs };
     } catch (error) {
       if (!isCyrvaultError(error, "RUN_FENCED") || attempt >= STARTS_MAX) throw error;
     }

@@ -1,7 +1,8 @@
 /** What deletion has done so far, as far as readers and writers must know. Format: docs/formats/repository.md. */
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { RECORD_FORMAT, RecordReader, runName } from "./run-record.ts";
+import { BACKUPS_PREFIX } from "./backup-files.ts";
+import { RECORD_FORMAT, RecordReader, type RunRecord, runName } from "./run-record.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const GC_PREFIX = "gc/";
@@ -18,6 +19,8 @@ export interface GcRecord {
   /** Hex. */
   readonly packs: readonly string[];
   readonly runs: readonly string[];
+  /** Of a fence: backups that these runs had not made when they were fenced. Whatever appears under such a name is void. */
+  readonly voided?: readonly string[];
 }
 
 export interface GcMark {
@@ -35,6 +38,8 @@ export interface GcState {
   readonly marks: ReadonlyMap<string, GcMark>;
   /** Their files are to be removed, or have been. */
   readonly swept: ReadonlySet<string>;
+  /** Backups that don't count: of fenced runs that died before they could withdraw them. */
+  readonly voided: ReadonlySet<string>;
 }
 
 export function gcName(number: number): string {
@@ -69,6 +74,7 @@ export async function* readGcRecords(backend: Backend, sealer: Sealer, after = 0
       atMs: record.count("atMs"),
       packs: record.texts("packs", /^[0-9a-f]{64}$/),
       runs: record.texts("runs", /^[0-9A-Za-z-]+$/),
+      voided: record.absentTexts("voided", /^[0-9A-Za-z-]+$/),
     };
   }
 }
@@ -77,9 +83,11 @@ export async function readGcState(backend: Backend, sealer: Sealer): Promise<GcS
   const marked = new Set<string>();
   const marks = new Map<string, GcMark>();
   const swept = new Set<string>();
+  const all = new Set<string>();
   let newest = 0;
-  for await (const { number, kind, atMs, packs } of readGcRecords(backend, sealer)) {
+  for await (const { number, kind, atMs, packs, voided = [] } of readGcRecords(backend, sealer)) {
     newest = number;
+    for (const backup of voided) all.add(backup);
     for (const pack of packs) {
       if (kind === "mark") {
         marked.add(pack);
@@ -96,7 +104,7 @@ export async function readGcState(backend: Backend, sealer: Sealer): Promise<GcS
       }
     }
   }
-  return { newest, marked, marks, swept };
+  return { newest, marked, marks, swept, voided: all };
 }
 
 /**
@@ -124,16 +132,27 @@ export async function appendGcRecord(
   }
 }
 
-/** After this has resolved none of these runs can commit. The record comes first: it stays when the removal fails. */
+/**
+ * After this has resolved none of these runs can commit. The record comes first: it stays when the removal fails. A run
+ * that is alive all the same may be just about to make its backup, and may die before it withdraws it: such a backup is
+ * void from the start, which a second record says.
+ * @returns the number of the last record.
+ */
 export async function fenceRuns(
   place: { readonly backend: Backend; readonly sealer: Sealer },
   newest: number,
-  runs: readonly string[],
+  fenced: readonly Pick<RunRecord, "run" | "backup">[],
   nowMs: number,
   onOthers?: (record: GcRecord) => void,
 ): Promise<number> {
-  const record = { kind: "fence", atMs: nowMs, packs: [], runs } as const;
+  const record = { kind: "fence", atMs: nowMs, packs: [], runs: fenced.map(({ run }) => run) } as const;
   const number = await appendGcRecord(place, newest, record, onOthers);
-  for (const run of runs) await place.backend.remove(runName(run));
-  return number;
+  const voided: string[] = [];
+  for (const { run, backup } of fenced) {
+    await place.backend.remove(runName(run));
+    if (backup !== undefined && (await place.backend.size(BACKUPS_PREFIX + backup)) === undefined)
+      voided.push(backup);
+  }
+  if (voided.length === 0) return number;
+  return await appendGcRecord(place, number, { ...record, voided }, onOthers);
 }

@@ -25,6 +25,8 @@ export interface RunRecord {
   readonly parent: string | undefined;
   /** Runs whose checkpoints are built upon. */
   readonly checkpoints: readonly string[];
+  /** The backup that it will make, if it gets so far. */
+  readonly backup: string | undefined;
   /** Which process `pid` was: the same number may be given again. Undefined where the system does not tell. */
   readonly process: string | undefined;
 }
@@ -55,6 +57,7 @@ export async function readRun(backend: Backend, sealer: Sealer, run: string): Pr
     gcSeen: record.count("gcSeen"),
     parent: record.optionalText("parent"),
     checkpoints: record.absentTexts("checkpoints", /^[0-9A-Za-z-]+$/),
+    backup: record.absentText("backup"),
     process: record.absentText("process"),
   };
 }

@@ -19,7 +19,7 @@ import {
 } from "./backup-files.ts";
 import type { Compression } from "./codec.ts";
 import { forgottenName } from "./forgotten.ts";
-import { readGcRecords, readGcState } from "./gc-record.ts";
+import { fenceRuns, readGcRecords, readGcState } from "./gc-record.ts";
 import type { Lookup } from "./lookup.ts";
 import type { PackSlot } from "./lookup-packs.ts";
 import { type RunKind, type RunRecord, runName, sealRun } from "./run-record.ts";
@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly parent?: string | undefined;
   /** Runs whose checkpoints are built upon. */
   readonly checkpoints?: readonly string[];
+  /** The backup that will be committed. */
+  readonly backup?: string;
   /** Of meta packs. Default `auto`. */
   readonly compression?: Compression;
   readonly heartbeatMs?: number;
@@ -111,6 +113,7 @@ export class Run {
       gcSeen: newest,
       parent: options.parent,
       checkpoints: options.checkpoints ?? [],
+      backup: options.backup,
       process: processMark(),
     };
     // Before we look which packs there are: who deletes packs looks which runs there are.
@@ -150,6 +153,7 @@ export class Run {
   async commit(backupId: string, rootBytes: Uint8Array): Promise<void> {
     this.#assertOpen();
     assert(timeOfId(backupId) !== undefined, `no backup id: ${backupId}`);
+    assert((this.#record.backup ?? backupId) === backupId, `a run for another backup: ${backupId}`);
     const { backend, sealer, lookup, log } = this.#parts;
     await this.writer.flush();
     assert(this.writer.openClaims === 0, `${this.writer.openClaims} objects were claimed and not stored`);
@@ -249,9 +253,12 @@ export class Run {
       if (run === this.id || server !== this.#record.server || inUse.has(run)) continue;
       if (record === undefined || isOver(record)) await backend.remove(checkpointName(run));
     }
-    for (const record of runs) {
-      if (record.run === this.id || record.server !== this.#record.server) continue;
-      if (isOver(record)) await backend.remove(runName(record.run));
+    const over = runs.filter(
+      (record) => record.run !== this.id && record.server === this.#record.server && isOver(record),
+    );
+    if (over.length > 0) {
+      const { newest } = await readGcState(backend, sealer);
+      await fenceRuns({ backend, sealer }, newest, over, clock.nowMs());
     }
     await backend.remove(checkpointName(this.id));
   }

@@ -5,13 +5,14 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../../base/errors.ts";
 import { Cache } from "../../store/cache.ts";
-import type { CopyPlace } from "../../store/lookup-copies.ts";
+import type { CopiedObject, CopyPlace } from "../../store/lookup-copies.ts";
 import type { PackSlot } from "../../store/lookup-packs.ts";
 import { type OpenedPack, openPack } from "../../store/pack-reader.ts";
 import type { Repository } from "../../store/repository.ts";
 import type { PlaceBits } from "./needed-objects.ts";
 
 const DIRECTORY_BYTES = 24 * 1024 * 1024;
+const ATTEMPTS_MAX = 5;
 
 /**
  * Clears in `needed` all but one copy of each object, and sets in `spare` those that it has cleared.
@@ -26,15 +27,14 @@ export async function settleCopies(
 ): Promise<void> {
   const directories = new PackDirectories(repository);
   let some = false;
-  for await (const places of repository.lookup.copies()) {
-    signal?.throwIfAborted();
-    if (!places.some(({ pack, ordinal }) => needed.has(pack, ordinal))) continue;
+  await eachCopied(repository, signal, async (places) => {
+    if (!places.some(({ pack, ordinal }) => needed.has(pack, ordinal))) return;
     for (const copies of await directories.alike(places)) {
       if (!copies.some(({ pack, ordinal }) => needed.has(pack, ordinal))) continue;
       for (const { pack, ordinal } of copies) needed.set(pack, ordinal);
       some = true;
     }
-  }
+  });
   if (!some) return;
   // Every copy counts now: the more of a pack is needed, the longer it stays.
   const shares = new Map<PackSlot, number>();
@@ -50,9 +50,8 @@ export async function settleCopies(
     Number(isMarked(a.pack)) - Number(isMarked(b.pack)) ||
     shareOf(b.pack) - shareOf(a.pack) ||
     (a.pack.hex < b.pack.hex ? -1 : a.pack.hex > b.pack.hex ? 1 : a.ordinal - b.ordinal);
-  for await (const places of repository.lookup.copies())
+  await eachCopied(repository, signal, async (places) => {
     for (const copies of await directories.alike(places)) {
-      signal?.throwIfAborted();
       if (copies.length < 2 || !copies.every(({ pack, ordinal }) => needed.has(pack, ordinal))) continue;
       // Before anything is cleared, so that no decision depends on an earlier one.
       for (const { pack } of copies) shareOf(pack);
@@ -61,6 +60,27 @@ export async function settleCopies(
         spare.set(pack, ordinal);
       }
     }
+  });
+}
+
+/** Goes through them again, perhaps, when somebody merges segments meanwhile: `use` may be given the same twice. */
+async function eachCopied(
+  { lookup }: Repository,
+  signal: AbortSignal | undefined,
+  use: (places: CopiedObject) => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      for await (const places of lookup.copies()) {
+        signal?.throwIfAborted();
+        await use(places);
+      }
+      return;
+    } catch (error) {
+      if (!isCyrvaultError(error, "OBJECT_MISSING") || attempt >= ATTEMPTS_MAX) throw error;
+      await lookup.refresh();
+    }
+  }
 }
 
 /**

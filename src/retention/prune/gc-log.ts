@@ -4,6 +4,7 @@ import { CyrvaultError } from "../../base/errors.ts";
 import { appendGcRecord, fenceRuns, type GcKind, type GcRecord } from "../../store/gc-record.ts";
 import type { Repository } from "../../store/repository.ts";
 import type { Run } from "../../store/run.ts";
+import type { RunRecord } from "../../store/run-record.ts";
 import { requireNoHold } from "./holds.ts";
 
 export class GcLog {
@@ -36,7 +37,7 @@ export class GcLog {
     );
   }
 
-  async fence(runs: readonly string[]): Promise<void> {
+  async fence(runs: readonly RunRecord[]): Promise<void> {
     if (runs.length === 0) return;
     await this.#run.requireStanding();
     this.#newest = await fenceRuns(this.#repository, this.#newest, runs, this.#clock.nowMs(), (other) =>

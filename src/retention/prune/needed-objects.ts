@@ -5,6 +5,7 @@ import type { ManifestRoot } from "../../manifest/model.ts";
 import { visitNeeded } from "../../manifest/needed-objects.ts";
 import type { PackSlot } from "../../store/lookup-packs.ts";
 import type { ObjectId, ObjectKind } from "../../store/object.ts";
+import type { ObjectCopy } from "../../store/object-reader.ts";
 import type { Repository } from "../../store/repository.ts";
 
 export class PlaceBits {
@@ -69,8 +70,8 @@ export async function markNeeded(
 
   const visit = async (kind: ObjectKind, id: ObjectId, where: () => string): Promise<boolean> => {
     signal?.throwIfAborted();
-    const copy = objects.locateNear(kind, id) ?? (await objects.locate(kind, id));
-    if (copy === undefined) throw await missing(kind, id, where);
+    const copy =
+      objects.locateNear(kind, id) ?? (await objects.locate(kind, id)) ?? (await lookHarder(kind, id, where));
     const pack = lookup.packs.byHex(copy.hex) as PackSlot;
     if (!needed.set(pack, copy.ordinal)) return false;
     onObject();
@@ -83,15 +84,16 @@ export async function markNeeded(
     return true;
   };
 
-  const missing = async (kind: ObjectKind, id: ObjectId, where: () => string): Promise<CyrvaultError> => {
+  /** What has come since we looked which packs there are is found by looking again. */
+  const lookHarder = async (kind: ObjectKind, id: ObjectId, where: () => string): Promise<ObjectCopy> => {
     try {
-      if ((await objects.info(kind, id)) !== undefined)
-        return unreadable(name, where(), "it cannot be located");
+      const copy = (await objects.has(kind, id)) ? await objects.locate(kind, id) : undefined;
+      if (copy !== undefined) return copy;
     } catch (error) {
       if (!isCyrvaultError(error)) throw error;
-      return unreadable(name, where(), error.message, error);
+      throw unreadable(name, where(), error.message, error);
     }
-    return unreadable(name, where(), `no pack has ${kind} object ${toHex(id)}`);
+    throw unreadable(name, where(), `no pack has ${kind} object ${toHex(id)}`);
   };
 
   await visitNeeded(root, objects, {

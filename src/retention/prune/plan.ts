@@ -44,6 +44,8 @@ export interface PackFile {
 export interface PrunePlan {
   /** Forgotten backups whose grace time is over. */
   readonly forgotten: readonly string[];
+  /** Backups of fenced runs: they don't count, and go. */
+  readonly voided: readonly string[];
   /** Nothing needs them. */
   readonly mark: readonly PackFile[];
   /** Marked or swept, and needed. */
@@ -89,7 +91,9 @@ export async function planPrune(
   await lookup.refresh(own === undefined ? {} : { mayWrite: true });
   const files = await listPacks(repository);
   const runs = await sortRuns(repository, clock, context.here, own);
-  const roots = await listRoots(repository);
+  const listed = await listRoots(repository);
+  const roots = { ...listed, backups: listed.backups.filter((id) => !gc.voided.has(id)) };
+  const voided = listed.backups.filter((id) => gc.voided.has(id));
   const forgotten = await findExpired(options, context, roots, runs.live);
 
   progress.beginPhase("marking", clock.monotonicMs());
@@ -132,6 +136,7 @@ export async function planPrune(
   const repack = chooseRepack(await measureUse(context, staying, needed), options);
   return {
     forgotten,
+    voided,
     mark,
     unmark,
     sweep,

@@ -106,7 +106,7 @@ class Prune {
     if (other !== undefined) throw lockedBy(other);
     // Looked at again, now that our run can be seen: who holds us off looks for it.
     await requireNoHold(repository, clock.nowMs());
-    await log.fence(stale.map(({ record }) => record.run));
+    await log.fence(stale.map(({ record }) => record));
     await this.#dropOldHolds();
 
     const first = await this.#plan(log);
@@ -146,6 +146,7 @@ class Prune {
     for (let attempt = 1; ; attempt++) {
       const plan = await planPrune(this.#options, this.#parts, this.#run.id);
       log.takeOver(plan.gc.newest);
+      for (const id of plan.voided) await this.#removeVoid(id);
       if (plan.forgotten.length === 0) return plan;
       for (const id of plan.forgotten) await this.#removeForgotten(id);
       // Somebody may have built upon one of them just before it went.
@@ -166,6 +167,12 @@ class Prune {
     if (!(await backend.remove(forgottenName(id)))) return;
     await writeTags(repository, id, NO_TAGS);
     this.#forgotten.push(id);
+  }
+
+  /** Its run was fenced before it made this, and could not withdraw it: nobody was told that it is there. */
+  async #removeVoid(id: string): Promise<void> {
+    await this.#run.requireStanding();
+    await this.#parts.repository.backend.remove(backupName(id));
   }
 
   async #dropOldHolds(): Promise<void> {
@@ -262,12 +269,16 @@ class Prune {
 }
 
 /** Whether there is anything to go by that the plan did not go by. */
-function hasNewRoots({ roots, forgotten }: PrunePlan, now: RootFiles, live: readonly RunRecord[]): boolean {
+function hasNewRoots(
+  { roots, forgotten, gc }: PrunePlan,
+  now: RootFiles,
+  live: readonly RunRecord[],
+): boolean {
   const gone = new Set(forgotten);
   const known = new Set([...roots.backups, ...roots.forgotten].filter((id) => !gone.has(id)));
   const checkpoints = new Set(roots.checkpoints);
   return (
-    [...now.backups, ...now.forgotten].some((id) => !known.has(id)) ||
+    [...now.backups, ...now.forgotten].some((id) => !known.has(id) && !gc.voided.has(id)) ||
     now.checkpoints.some((run) => !checkpoints.has(run)) ||
     live.some(({ parent }) => parent !== undefined && gone.has(parent))
   );

@@ -52,7 +52,7 @@ export async function runUnlock(repository: Repository, clock: Clock, { going }:
   await fenceRuns(
     repository,
     newest,
-    going.map(({ run }) => run),
+    going.map(({ run, record }) => ({ run, backup: record?.backup })),
     clock.nowMs(),
   );
 }

@@ -6,7 +6,7 @@ import type { Finding } from "../../../src/manifest/finding.ts";
 import { findingPages } from "../../../src/manifest/finding-page.ts";
 import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
 import { messagePages } from "../../../src/manifest/message-page.ts";
-import type { FileStat, MailboxEntry, ManifestRoot, MessageEntry } from "../../../src/manifest/model.ts";
+import type { FileStat, MailboxEntry, ManifestRoot, MessageEntry, PageTree } from "../../../src/manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../../../src/manifest/page-tree.ts";
 import { encodeRoot } from "../../../src/manifest/root.ts";
 import type { ObjectId } from "../../../src/store/object.ts";
@@ -57,10 +57,33 @@ export async function storeBackup(repository: Repository, tiny: TinyBackup): Pro
   }
   const findings = new PageTreeWriter<Finding, ByteString>(findingPages, run.writer);
   for (const finding of tiny.findings ?? []) await findings.add(finding);
-  const root: ManifestRoot = {
-    format: 1,
+  const root = tinyRoot({
     backup: newBackupId(timeMs),
-    parent: undefined,
+    server,
+    timeMs,
+    mailboxes: await mailboxes.finish(),
+    findings: await findings.finish(),
+    messages,
+  });
+  await run.writer.flush();
+  await run.commit(root.backup, encodeRoot(root));
+  return root;
+}
+
+export function tinyRoot(given: {
+  readonly backup: string;
+  readonly parent?: string | undefined;
+  readonly server: string;
+  readonly timeMs: number;
+  readonly mailboxes: PageTree;
+  readonly findings?: PageTree;
+  readonly messages: number;
+}): ManifestRoot {
+  const { backup, parent, server, timeMs, mailboxes, findings = EMPTY_TREE, messages } = given;
+  return {
+    format: 1,
+    backup,
+    parent,
     server,
     host: "here",
     startedMs: timeMs,
@@ -74,12 +97,12 @@ export async function storeBackup(repository: Repository, tiny: TinyBackup): Pro
     acceptRules: [],
     users: {},
     groups: {},
-    mailboxes: await mailboxes.finish(),
+    mailboxes,
     files: EMPTY_TREE,
-    findings: await findings.finish(),
+    findings,
     mailboxList: undefined,
     counts: {
-      mailboxes: tiny.mailboxes.length,
+      mailboxes: mailboxes.entries,
       changed: 0,
       unchanged: 0,
       new: 0,
@@ -92,12 +115,9 @@ export async function storeBackup(repository: Repository, tiny: TinyBackup): Pro
     },
     bytes: { source: 10_000, read: 0, added: 0, stored: 0 },
   };
-  await run.writer.flush();
-  await run.commit(root.backup, encodeRoot(root));
-  return root;
 }
 
-async function mailboxEntry(run: Run, mailbox: TinyMailbox): Promise<MailboxEntry> {
+export async function mailboxEntry(run: Run, mailbox: TinyMailbox): Promise<MailboxEntry> {
   const texts = Object.entries(mailbox.messages ?? {}).map(([uid, text]) => ({
     uid: Number(uid),
     bytes: Buffer.from(text, "latin1"),

@@ -239,6 +239,7 @@ describe("Run", () => {
         pid: process.pid,
         process: processMark(),
         checkpoints: [],
+        backup: undefined,
         startedMs: Date.UTC(2026, 0, 1),
         heartbeatMs: Date.UTC(2026, 0, 1) + 60_000,
         gcSeen: 0,
