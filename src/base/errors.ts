@@ -26,6 +26,10 @@ export type ErrorCode =
   | "KEY_WRITE_ONLY"
   /** Bytes in the repository are not what was written: checksum, seal, structure, length. */
   | "REPOSITORY_DAMAGED"
+  /** This machine has seen a newer state of it. */
+  | "REPOSITORY_ROLLED_BACK"
+  /** This machine has seen another one in its place. */
+  | "REPOSITORY_REPLACED"
   /** No live pack holds an object that something refers to. */
   | "OBJECT_MISSING"
   /** A backend was asked to create a name that exists. */

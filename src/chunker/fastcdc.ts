@@ -7,9 +7,9 @@
  * top b+2 bits of h are zero; once it is `bytesAvg` long, the top b−2 bits suffice; at `bytesMax` it ends anyway.
  *
  * gear[0…255]: HMAC-SHA-256 under the 32-byte seed of "cyrvault fastcdc gear" and one byte k, for k = 0…31, put
- * one after the other and read as 256 big-endian 32-bit integers. The seed is zero where nothing is secret; a
- * sealed repository has a random one, because the lengths of chunks with a known gear table tell which
- * well-known file was stored.
+ * one after the other and read as 256 big-endian 32-bit integers. The seed is zero by
+ * default. Lengths of chunks with a known gear table tell which well-known file was stored, to whoever sees them:
+ * that takes an opened pack directory (docs/security.md).
  */
 import { createHmac } from "node:crypto";
 import { assert } from "../base/errors.ts";

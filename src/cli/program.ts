@@ -52,6 +52,10 @@ export async function createProgram(options: ProgramOptions): Promise<Command> {
       "--key-file <file>",
       "instead of a password: a file of random bytes, or a paper key (or $CYRVAULT_KEY_FILE)",
     )
+    .option(
+      "--cache-dir <dir>",
+      "what this machine remembers of repositories (or $CYRVAULT_CACHE_DIR; ~/.cache/cyrvault)",
+    )
     .option("--json", "results as JSON on standard output, progress as JSON on standard error")
     .option("-q, --quiet", "no progress")
     .option("-v, --verbose", "more about what happens; with an error, where it arose")

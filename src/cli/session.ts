@@ -1,12 +1,13 @@
 /** What every command has at hand: where to print, how to show progress, how to open the repository. */
 import type { Clock } from "../base/clock.ts";
-import { CyrvaultError } from "../base/errors.ts";
+import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
 import { Progress } from "../base/progress.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Secret } from "../store/secret.ts";
 import { type Access, openStored, openStoredKeys } from "./compose.ts";
+import { cacheDirectory, LastSeen } from "./last-seen.ts";
 import type { Output } from "./output.ts";
 import { askPassword, givenSecret, isSecretNamed, type SecretSource } from "./password.ts";
 import { ProgressDisplay, type ProgressStyle } from "./progress-display.ts";
@@ -16,6 +17,7 @@ export interface CommonOptions {
   readonly repo?: string;
   readonly passwordFile?: string;
   readonly keyFile?: string;
+  readonly cacheDir?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -39,6 +41,7 @@ export class Session {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly #common: CommonOptions;
+  readonly #cache: string | undefined;
 
   constructor(given: SessionParts, common: CommonOptions) {
     const { terminal, clock, signal, output } = given;
@@ -46,6 +49,7 @@ export class Session {
     this.clock = clock;
     this.signal = signal;
     this.#common = common;
+    this.#cache = common.cacheDir ?? cacheDirectory(terminal.env);
     this.json = common.json === true;
     this.quiet = common.quiet === true;
     const verbose = common.verbose === true;
@@ -78,8 +82,15 @@ export class Session {
     return givenSecret(this.secretSource, this.terminal.env);
   }
 
-  /** `read` writes nothing at all: it works on read-only media and beside everybody. */
-  async withRepository<T>(access: Access, use: (repository: Repository) => Promise<T>): Promise<T> {
+  /**
+   * `read` writes nothing at all: it works on read-only media and beside everybody. Whoever writes refuses a repository that
+   * this machine has seen newer; whoever reads, or takes it at `whateverAge`, is warned.
+   */
+  async withRepository<T>(
+    access: Access,
+    use: (repository: Repository) => Promise<T>,
+    options: { readonly whateverAge?: boolean } = {},
+  ): Promise<T> {
     const { repository, close } = await openStored(this.location, {
       access,
       secret: this.secret,
@@ -88,9 +99,33 @@ export class Session {
       log: this.log,
     });
     try {
-      return await use(repository);
+      const { description } = repository.backend.properties;
+      const seen = this.#cache === undefined ? undefined : new LastSeen(this.#cache, description);
+      const older = await seen?.compare(repository);
+      if (older !== undefined) {
+        if (access === "write" && !options.whateverAge) throw older;
+        this.log.warning(older.message, { code: older.code, hint: older.hint });
+      }
+      const result = await use(repository);
+      if (older === undefined) await this.#remember(repository, seen);
+      return result;
     } finally {
       await close();
+    }
+  }
+
+  /** After a repository was made where another one may have been. @param place - the description of its backend. */
+  async forgetPlace(place: string): Promise<void> {
+    if (this.#cache !== undefined) await new LastSeen(this.#cache, place).forget();
+  }
+
+  /** That it cannot be remembered keeps nobody from working. */
+  async #remember(repository: Repository, seen: LastSeen | undefined): Promise<void> {
+    try {
+      await seen?.remember(repository);
+    } catch (error) {
+      if (!isCyrvaultError(error)) throw error;
+      this.log.debug("what was seen of the repository is not remembered", { reason: error.message });
     }
   }
 

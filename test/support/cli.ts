@@ -32,7 +32,9 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
   const [program = "", ...rest] = [...(options.through ?? []), process.execPath, CLI, ...args];
   // A password or repository of whoever runs the tests must not reach them.
   const { CYRVAULT_REPO, CYRVAULT_PASSWORD, CYRVAULT_PASSWORD_FILE, CYRVAULT_KEY_FILE, ...env } = process.env;
-  const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...env, ...options.env } });
+  // What is remembered of repositories of tests would stay in the home of whoever runs them.
+  const all = { ...env, CYRVAULT_CACHE_DIR: "", ...options.env };
+  const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env: all });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on("data", (data: Buffer) => stdout.push(data));

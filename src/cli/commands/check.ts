@@ -46,14 +46,18 @@ ${example(
     const { clock, progress, signal, output, log } = session;
     const readsData = options.readDataPercent > 0 || options.readDataPart !== undefined;
     // Writes nothing but when data was verified.
-    return await session.withRepository(readsData ? "write" : "read", async (repository) => {
-      const result = await session.withProgress(() =>
-        runCheck(options, { repository, assemble: assembleMessage, clock, progress, log, signal }),
-      );
-      if (session.json) await output.object(result);
-      else await printResult(output, result);
-      return result.errorsTotal > 0 ? EXIT.failed : undefined;
-    });
+    return await session.withRepository(
+      readsData ? "write" : "read",
+      async (repository) => {
+        const result = await session.withProgress(() =>
+          runCheck(options, { repository, assemble: assembleMessage, clock, progress, log, signal }),
+        );
+        if (session.json) await output.object(result);
+        else await printResult(output, result);
+        return result.errorsTotal > 0 ? EXIT.failed : undefined;
+      },
+      { whateverAge: true },
+    );
   });
 };
 

@@ -29,6 +29,7 @@ ${example("cyrvault init --repo /backup/cyrus --password-file /etc/cyrvault.pass
     }
     const secret = encryption ? await newSecret(session) : undefined;
     const { id, encrypted, description } = await initStored(location, secret, session.clock);
+    await session.forgetPlace(description);
     if (session.json) await session.output.object({ repository: id, encrypted });
     else {
       const kind = encrypted ? "encrypted" : "not encrypted";
