@@ -5,7 +5,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { CRASH_COMMANDS } from "../support/crash-commands.ts";
 import { CrashSite } from "../support/crash-site.ts";
-import { type FaultCount, failEachChange, failEachRead } from "../support/disk-faults.ts";
+import { type FaultCount, failEachChange, failEachRead, failReaders } from "../support/disk-faults.ts";
 
 const HEAVY = process.env["CYRVAULT_HEAVY"] === "1";
 const counts: FaultCount[] = [];
@@ -46,6 +46,31 @@ describe.each(KINDS)("%s:", (kind, password) => {
       await command.prepare(site);
       return await failEachRead(site, command, { thorough: HEAVY });
     });
+  });
+
+  test("backups, whatever is read of them fails", async () => {
+    await meet("reading backups", "files and reads", async (site) => {
+      await site.init(site.disk);
+      await site.completeBackup();
+      site.deliver("user.anna", 4);
+      await site.completeBackup();
+      return await failReaders(site);
+    });
+  });
+
+  test("check says so where a file cannot be read", async () => {
+    using site = new CrashSite({ password });
+    await site.init(site.disk);
+    await site.completeBackup();
+    site.deliver("user.anna", 4);
+    await site.completeBackup();
+    for (const path of site.disk.files().keys()) {
+      if (path.includes("/tmp/")) continue;
+      const disk = site.disk.copy();
+      disk.fault = (call) => (call.kind === "read" && call.path === path ? "EIO" : undefined);
+      const said = await site.check(disk).catch((error: unknown) => [error]);
+      expect(said, path).not.toEqual([]);
+    }
   });
 });
 

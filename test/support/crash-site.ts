@@ -222,12 +222,24 @@ export class CrashSite implements Disposable {
 
   /** What is wrong with the repository. */
   async problems(fs: FileSystem): Promise<string[]> {
+    return [...(await this.check(fs)), ...(await this.lost(fs))];
+  }
+
+  /** What a check of every byte says. */
+  async check(fs: FileSystem): Promise<string[]> {
     return await this.withRepository(fs, async (repository) => {
       const { errors } = await runCheck(
         { readDataPercent: 100 },
         { repository, assemble: assembleMessage, clock: this.clock, progress: new Progress() },
       );
-      const problems = errors.map(({ message }) => `check: ${message}`);
+      return errors.map(({ message }) => `check: ${message}`);
+    });
+  }
+
+  /** What is missing or changed of the backups that were completed: they are read, not checked. */
+  async lost(fs: FileSystem): Promise<string[]> {
+    return await this.withRepository(fs, async (repository) => {
+      const problems: string[] = [];
       const there = await readAll(repository);
       const all = [...this.completed];
       for (const [i, [backup, { root, digest }]] of all.entries()) {

@@ -17,6 +17,9 @@ const WRITE_FAULTS = [
 /** So many calls fail before the disk works again. */
 const DURATIONS = [1, 3, Number.POSITIVE_INFINITY];
 
+/** Of a command that does more, two of the four failures at each change, and every third read fails. */
+const LONG_CHANGES = 90;
+const LONG_READS = 150;
 /** After each so many failed reads everything is looked at. */
 const READS_LOOKED_AT = 8;
 const HOUR_MS = 3_600_000;
@@ -43,8 +46,10 @@ export async function failEachChange(
 ): Promise<FaultCount> {
   const calls = await countCalls(site, command, ({ changes }) => changes);
   const count = { calls, faults: 0, failed: 0 };
+  const isLong = !thorough && calls > LONG_CHANGES;
   for (let n = 1; n <= calls; n++)
     for (const [i, [system, code]] of WRITE_FAULTS.entries()) {
+      if (isLong && (n + i) % 2 === 0) continue;
       const duration = DURATIONS[(n + i) % DURATIONS.length] as number;
       const disk = site.disk.copy();
       failFrom(disk, n, duration, system);
@@ -67,7 +72,8 @@ export async function failEachRead(
   const isRead = ({ changes }: Call) => !changes;
   const calls = await countCalls(site, command, isRead);
   const count = { calls, faults: 0, failed: 0 };
-  for (let n = 1; n <= calls; n++) {
+  const step = !thorough && calls > LONG_READS ? 3 : 1;
+  for (let n = 1; n <= calls; n += step) {
     const disk = site.disk.copy();
     const last = n % 2 === 0 ? n : Number.POSITIVE_INFINITY;
     let reads = 0;
@@ -80,6 +86,55 @@ export async function failEachRead(
     });
   }
   return count;
+}
+
+/**
+ * A bad sector under each file in turn, and at each call that reads: whoever reads backups gets every byte or an error
+ * that says so, and a check names what it could not read.
+ */
+export async function failReaders(site: CrashSite): Promise<FaultCount> {
+  const isOfPath = (path: string) => (call: Call) => call.path === path && call.kind === "read";
+  const faults: [what: string, isBad: () => (call: Call) => boolean][] = [];
+  for (const path of site.disk.files().keys()) faults.push([path, () => isOfPath(path)]);
+  const calls = await countReads(site);
+  for (let n = 1; n <= calls; n++)
+    faults.push([
+      `read ${n} of ${calls}`,
+      () => {
+        let reads = 0;
+        return ({ changes }) => !changes && ++reads === n;
+      },
+    ]);
+  const count = { calls: faults.length, faults: 0, failed: 0 };
+  for (const [what, isBad] of faults)
+    await during(`EIO: ${what}`, async () => {
+      count.faults++;
+      if (await readingFails(site, isBad())) count.failed++;
+    });
+  return count;
+}
+
+async function countReads(site: CrashSite): Promise<number> {
+  const disk = site.disk.copy();
+  let calls = 0;
+  disk.fault = ({ changes }) => {
+    if (!changes) calls++;
+    return undefined;
+  };
+  requireNothing(await site.lost(disk));
+  return calls;
+}
+
+async function readingFails(site: CrashSite, isBad: (call: Call) => boolean): Promise<boolean> {
+  const disk = site.disk.copy();
+  disk.fault = (call) => (isBad(call) ? "EIO" : undefined);
+  try {
+    requireNothing(await site.lost(disk));
+    return false;
+  } catch (error) {
+    if (!isCyrvaultError(error, "IO")) throw new Error("it should fail with IO", { cause: error });
+    return true;
+  }
 }
 
 async function countCalls(
