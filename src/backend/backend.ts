@@ -44,7 +44,7 @@ export interface Backend {
   read(name: string, maxBytes: number): Promise<Buffer | undefined>;
 
   /**
-   * A range of a file; undefined when there is no such file. A negative `offset` counts from the end.
+   * A range of a file, in a buffer that is the caller's own; undefined when there is no such file. A negative `offset` counts from the end.
    * A range that is not wholly inside the file is `REPOSITORY_DAMAGED`: what we wrote has been cut.
    */
   readRange(name: string, offset: number, length: number): Promise<Buffer | undefined>;

@@ -13,7 +13,7 @@ import type { MessageFile, MessageOutcome } from "./pipeline/messages.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
 
 const BATCH_FILES = 256;
-const BATCH_BYTES = 2 * 1024 * 1024;
+const BATCH_BYTES = 1024 * 1024;
 /** What a message file is taken to have where the index does not tell. */
 const UNKNOWN_SIZE_BYTES = 64 * 1024;
 /** Decisions that need no reading wait beside those that do: so many at most. */

@@ -5,7 +5,7 @@ import { nativeLibc } from "./posix-native.ts";
 /** `malloc.h` of glibc. */
 const M_MMAP_THRESHOLD = -3;
 const M_ARENA_MAX = -8;
-const MMAP_BYTES_MIN = 256 * 1024;
+const MMAP_BYTES_MIN = 1024 * 1024;
 const ARENAS = 2;
 
 /** V8 collects when its old generation has grown by this share since the last time, instead of when it has doubled or more. */

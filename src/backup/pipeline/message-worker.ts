@@ -26,7 +26,7 @@ import type {
 import { OutputQueue } from "./output-queue.ts";
 
 /** A larger message is read in windows, three times if it is new, and never held. */
-export const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
+export const LARGE_MESSAGE_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
 /**
  * Batches are made by the sizes that the index gives. Where it gives none, or lies, they can be far larger than
@@ -34,9 +34,9 @@ const WINDOW_BYTES = 1024 * 1024;
  */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** Messages of a batch are read into one buffer, used again for the next batch: taking one for each is dear in memory. */
-const BATCH_BUFFER_BYTES = 2.25 * 1024 * 1024;
+const BATCH_BUFFER_BYTES = 1.25 * 1024 * 1024;
 /** Decoded bodies of a batch: base64 is a third longer. */
-const DECODED_BUFFER_BYTES = 1.75 * 1024 * 1024;
+const DECODED_BUFFER_BYTES = 1024 * 1024;
 /** Files with several links of which we remember what they hold: some 10 MB. */
 const LINKS_REMEMBERED = 32_768;
 
