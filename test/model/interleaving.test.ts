@@ -30,8 +30,8 @@ test("whatever the order, and whoever dies: what is listed is whole, what is for
     const seed = SEED + round;
     idsFrom(seed);
     const random = new Random(seed);
-    const world = await World.make(random, random.pick([0, 0.002, 0.01]));
-    await world.run(24, 4);
+    const world = await World.make(random, random.pick([0, 0.002, 0.006]));
+    await world.run(30, random.pick([3, 5, 7]));
     if (world.violations.length === 0) await world.settle();
     if (world.violations.length > 0)
       expect.fail(

@@ -85,7 +85,8 @@ export class World {
     this.scheduler = new Scheduler(random, {
       before: () => this.#passTime(),
       after: (_, operation, name) => this.#look(operation, name),
-      dies: () => random.chance(deathRate),
+      // Of what prune leaves when it dies, a sweep half done is the worst.
+      dies: (actor) => random.chance(actor.startsWith("prune") ? deathRate * 2 : deathRate),
     });
   }
 
@@ -197,6 +198,8 @@ export class World {
         if (taken !== undefined && random.chance(0.6)) done.push(taken);
         else done.push(await mailboxEntry(run, { name: box, messages: this.#change(server, box) }));
         await run.heartbeat();
+        // Reading the server takes its time.
+        for (let calls = this.#slowness(); calls > 0; calls--) await backend.size("cyrvault.json");
         if (!random.chance(0.3)) continue;
         const partial = encodeRoot(await root());
         await run.writer.flush();
@@ -208,6 +211,10 @@ export class World {
     } finally {
       await run.abort();
     }
+  }
+
+  #slowness(): number {
+    return this.#random.chance(0.3) ? this.#random.below(150) : 0;
   }
 
   /** Mails come and go; what one server has another may get. */

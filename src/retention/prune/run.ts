@@ -1,7 +1,7 @@
 /**
  * Deletion, step by step: forgotten backups whose time is over → what is needed → marks on what is not, and off what is
  * again → sweep what was marked long ago → mostly dead packs are written anew, and marked. Why it is safe, and in
- * which order everybody must look: docs/decisions/0015-deletion.md.
+ * which order everybody must look: docs/decisions/0016-deletion.md.
  */
 import { backupName } from "../../store/backup-files.ts";
 import { forgottenName, readForgotten } from "../../store/forgotten.ts";
