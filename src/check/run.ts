@@ -23,8 +23,12 @@ import { type CheckedPack, checkCoverage, checkPacks, checkSegments } from "./ch
 import { choosePacks } from "./choose-packs.ts";
 import { VerifiedTimes } from "./verified-times.ts";
 
-/** Each lies below a name like its purpose. */
-const SMALL_RECORDS = ["accepted", "tags"] as const;
+/** Where they lie, and for what they are sealed. */
+const SMALL_RECORDS = [
+  ["accepted/", "accepted"],
+  ["tags/", "tags"],
+  ["holds/", "hold"],
+] as const;
 const SMALL_RECORD_BYTES_MAX = 4 * 1024 * 1024;
 /** What has been verified is written down so often: a check that is killed has not read for nothing. */
 const SAVE_AFTER_MS = 10 * 60_000;
@@ -181,8 +185,8 @@ async function checkRecords(repository: Repository, errors: CheckErrors): Promis
   const { backend, sealer } = repository;
   for await (const { name } of backend.list(RUNS_PREFIX))
     await errors.guard(name, () => readRun(backend, sealer, name.slice(RUNS_PREFIX.length)));
-  for (const purpose of SMALL_RECORDS)
-    for await (const { name } of backend.list(`${purpose}/`))
+  for (const [prefix, purpose] of SMALL_RECORDS)
+    for await (const { name } of backend.list(prefix))
       await errors.guard(name, async () => {
         const sealed = await backend.read(name, SMALL_RECORD_BYTES_MAX);
         if (sealed !== undefined) sealer.openNamed(purpose, name, sealed);

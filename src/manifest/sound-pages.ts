@@ -12,6 +12,8 @@ export interface LostPage<K extends PageKey> {
   readonly entries: number;
   /** The key of the first of them, where that is known. */
   readonly firstKey: K | undefined;
+  /** The key of the first entry behind them, where that is known. */
+  readonly before: K | undefined;
   readonly reason: string;
 }
 
@@ -38,5 +40,6 @@ export async function* soundEntries<T, K extends PageKey>(
 
 function lostPage<K extends PageKey>(node: PageNode<K>, error: unknown): LostPage<K> {
   if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !isCyrvaultError(error, "OBJECT_MISSING")) throw error;
-  return { entries: node.entries, firstKey: node.firstKey, reason: error.message };
+  const { entries, firstKey, before } = node;
+  return { entries, firstKey, before, reason: error.message };
 }

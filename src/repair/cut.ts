@@ -24,6 +24,7 @@ import type { PageSink, PageSource } from "../manifest/pages-io.ts";
 import { type LostPage, soundEntries } from "../manifest/sound-pages.ts";
 import type { Lost, SuffererWalk } from "../manifest/sufferers.ts";
 import type { LostThing } from "./options.ts";
+import type { PageRebuilder, UidRange } from "./rebuild-pages.ts";
 
 export interface CutContext {
   readonly source: PageSource;
@@ -31,9 +32,14 @@ export interface CutContext {
   readonly lost: Lost;
   /** Knows what is sound already. */
   readonly walk: SuffererWalk;
+  readonly rebuilder: PageRebuilder;
   readonly nowMs: number;
+  /** A list of messages was lost and made again: so many of them. */
+  readonly onRebuilt: (messages: number) => void;
   readonly onLost: (thing: Omit<LostThing, "backup">) => void;
 }
+
+type FindInMailbox = (severity: Severity, path: ByteString, what: string, uid?: number) => void;
 
 const ROOT_PATH = "/" as ByteString;
 const DIRECTORY = 0o040000;
@@ -202,16 +208,18 @@ class Cutter {
     };
   }
 
-  async #cutMessages(
-    { messagePages: tree, directories }: MailboxEntry,
-    find: (severity: Severity, path: ByteString, what: string, uid?: number) => void,
-  ): Promise<PageTree> {
+  async #cutMessages(mailbox: MailboxEntry, find: FindInMailbox): Promise<PageTree> {
     const { source, sink, lost } = this.#context;
+    const { messagePages: tree, directories } = mailbox;
+    const lostPages: LostPage<number>[] = [];
     const writer = new PageTreeWriter<MessageEntry, number>(messagePages, sink);
-    const messages = soundEntries(tree, source, messagePages, (page) =>
-      find("error", directories[0]?.path ?? ROOT_PATH, `${page.entries} messages${fromKey(page)}`),
-    );
+    const messages = soundEntries(tree, source, messagePages, (page) => lostPages.push(page));
+    const addRebuilt = async () => {
+      for (const page of lostPages.splice(0))
+        for (const entry of await this.#rebuild(mailbox, page, find)) await writer.add(entry);
+    };
     for await (const message of messages) {
+      await addRebuilt();
       const { uid, object, good } = message;
       const path = joinPath(directories[message.directory]?.path ?? ROOT_PATH, fromText(`${uid}.`));
       const isRead = (await lost("message", object)).length === 0;
@@ -227,7 +235,38 @@ class Cutter {
         await writer.add(rest);
       } else find("error", path, "the message", uid);
     }
+    await addRebuilt();
     return await writer.finish();
+  }
+
+  /** A page that is lost: its entries as far as they can be made again. */
+  async #rebuild(
+    mailbox: MailboxEntry,
+    page: LostPage<number>,
+    find: FindInMailbox,
+  ): Promise<readonly MessageEntry[]> {
+    const path = mailbox.directories[0]?.path ?? ROOT_PATH;
+    const rebuilt = await this.#context.rebuilder.rebuild(mailbox, rangeOf(page));
+    if (rebuilt === undefined) {
+      find("error", path, `${page.entries} messages${fromKey(page)}`);
+      return [];
+    }
+    const lost = [...rebuilt.lost];
+    const entries: MessageEntry[] = [];
+    for (const entry of rebuilt.entries)
+      if ((await this.#context.lost("message", entry.object)).length === 0) entries.push(entry);
+      else lost.push(entry.uid);
+    this.#context.onRebuilt(entries.length);
+    find(
+      "warning",
+      path,
+      `the list of ${page.entries} messages${fromKey(page)}; ${entries.length} of them were found again by cyrus.index, with its dates`,
+    );
+    for (const uid of lost) find("error", joinPath(path, fromText(`${uid}.`)), "the message", uid);
+    const unknown = page.entries - entries.length - lost.length;
+    if (unknown > 0)
+      find("error", path, `${unknown} messages${fromKey(page)} that cyrus.index does not name`);
+    return entries;
   }
 
   #find(severity: Severity, path: ByteString, what: string, mailbox?: ByteString, uid?: number): void {
@@ -236,6 +275,8 @@ class Cutter {
       ...(mailbox === undefined ? {} : { mailbox }),
       ...(uid === undefined ? {} : { uid }),
     });
+    // A warning says what became of something that is there.
+    if (severity === "warning") return;
     this.#context.onLost({
       path: toText(path),
       ...(mailbox === undefined ? {} : { mailbox: toText(mailbox) }),
@@ -243,6 +284,11 @@ class Cutter {
       message: what,
     });
   }
+}
+
+/** All UIDs where the first page is not known to begin somewhere. */
+export function rangeOf({ firstKey, before }: Pick<LostPage<number>, "firstKey" | "before">): UidRange {
+  return { from: firstKey ?? 0, before: before ?? Number.POSITIVE_INFINITY };
 }
 
 function fromKey<K extends PageKey>({ firstKey }: LostPage<K>): string {

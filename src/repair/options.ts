@@ -36,8 +36,10 @@ export interface RepairedBackup {
   readonly backup: string;
   /** The backup that stands in its place, from which what is lost has been cut; undefined in a plan, or where none could be made. */
   readonly became: string | undefined;
-  /** Findings that tell of it. */
+  /** Things that are lost for good. */
   readonly lost: number;
+  /** Messages whose entries were lost and were made again from cyrus.index. */
+  readonly messagesRebuilt: number;
 }
 
 export interface RecordMended {

@@ -19,6 +19,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   runs: "a run that is still at work there will have to be started again",
   tags: "tags of this backup are lost, and a hold if it had one: set them again by cyrvault tag",
   accepted: "accepted findings of a server are lost: they are reported again until they are accepted again",
+  holds: "pruning was held off for some time, it is not known for how long: hold it off again if need be",
   keys: "the password or key file of this one no longer opens the repository: add it again",
 };
 

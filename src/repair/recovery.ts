@@ -27,6 +27,7 @@ export class Recovery {
   readonly #parts: RecoveryParts;
   /** Of objects that are not safe: whether they are lost. */
   readonly #verdicts = new Map<string, boolean>();
+  #isClosed = false;
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
@@ -35,11 +36,14 @@ export class Recovery {
   /** Pages as they are, or as the twin has them. */
   readonly source: PageSource = {
     get: async (kind: PageKind, id: ObjectId) => {
-      const { repository, twin } = this.#parts;
+      const { repository, twin, saver } = this.#parts;
       try {
         return await repository.objects.get(kind, id);
       } catch (error) {
-        if (twin === undefined || !isUnreadable(error)) throw error;
+        if (!isUnreadable(error)) throw error;
+        const planned = saver?.planned(id);
+        if (planned !== undefined) return planned;
+        if (twin === undefined) throw error;
         return await twin.objects.get(kind, id);
       }
     },
@@ -67,6 +71,11 @@ export class Recovery {
     return this.#verdicts.get(idKey(id)) === true;
   }
 
+  /** From now on nothing can be saved any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   async #isLost(kind: ObjectKind, id: ObjectId): Promise<boolean> {
     const key = idKey(id);
     const known = this.#verdicts.get(key);
@@ -78,7 +87,7 @@ export class Recovery {
 
   async #save(kind: ObjectKind, id: ObjectId): Promise<boolean> {
     const { repository, twin, saver } = this.#parts;
-    if (saver === undefined) return false;
+    if (saver === undefined || this.#isClosed) return false;
     for (const from of [repository, twin]) {
       let bytes: Buffer;
       try {

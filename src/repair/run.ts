@@ -4,19 +4,22 @@
  * look-up tables are made anew. Nothing goes from its place before all that is needed of it lies in another.
  */
 import { hostname } from "node:os";
-import { toText } from "../base/byte-string.ts";
+import type { ByteString } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { mailboxPages } from "../manifest/mailbox-page.ts";
+import { findInPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
-import { type Sufferer, SuffererWalk } from "../manifest/sufferers.ts";
+import { SuffererWalk } from "../manifest/sufferers.ts";
 import { forgetBackup } from "../store/forgotten.ts";
 import { appendGcRecord, readGcState } from "../store/gc-record.ts";
+import { ObjectHasher } from "../store/object-id.ts";
 import { type PackId, packName, parsePackName } from "../store/pack-types.ts";
 import { rebuildIndex } from "../store/rebuild-index.ts";
 import type { Run } from "../store/run.ts";
 import { RUNS_PREFIX, readRun } from "../store/run-record.ts";
 import { SEGMENTS_PREFIX } from "../store/segment-format.ts";
 import { isHere, isStaleRun } from "../store/stale-run.ts";
-import { cutBackup } from "./cut.ts";
+import { cutBackup, rangeOf } from "./cut.ts";
 import type {
   LostThing,
   RecordMended,
@@ -25,6 +28,7 @@ import type {
   RepairOptions,
   RepairResult,
 } from "./options.ts";
+import { PageRebuilder } from "./rebuild-pages.ts";
 import { mendRecords } from "./records.ts";
 import { haveSameIds, Recovery } from "./recovery.ts";
 import { Retaker } from "./retake.ts";
@@ -81,15 +85,15 @@ class RepairRun {
     });
     this.#records.push(...records);
     for (const backup of lostBackups) {
-      this.#backups.push({ backup, became: undefined, lost: 1 });
+      this.#backups.push({ backup, became: undefined, lost: 1, messagesRebuilt: 0 });
       this.#noteLost({ backup, path: "/", message: "the whole backup: its root" });
     }
     const roots = await readRoots(repository, substitutes);
 
     progress.beginPhase("saving", clock.monotonicMs());
-    const { recovery, retaker } = await this.#save(roots, twin);
+    const { recovery, retaker, rebuilder } = await this.#save(roots, twin);
     progress.beginPhase("cutting", clock.monotonicMs());
-    await this.#cut(roots, recovery);
+    await this.#cut(roots, recovery, rebuilder);
     progress.beginPhase("setting aside", clock.monotonicMs());
     await this.#setPacksAside();
     const rebuilt = damagedFiles.some((name) => name.startsWith(SEGMENTS_PREFIX));
@@ -152,7 +156,7 @@ class RepairRun {
   async #save(
     roots: readonly KnownRoot[],
     twin: RepairContext["other"],
-  ): Promise<{ recovery: Recovery; retaker: Retaker }> {
+  ): Promise<{ recovery: Recovery; retaker: Retaker; rebuilder: PageRebuilder }> {
     const { repository, other, spool, progress, clock, signal } = this.#context;
     const run = this.#options.dryRun ? undefined : await this.#startRun();
     try {
@@ -173,14 +177,47 @@ class RepairRun {
       const walk = new SuffererWalk(recovery.source, recovery.lost);
       for (const { root } of roots)
         for (const sufferer of await walk.root(root)) await retaker.take(sufferer, root.server);
+      // A cyrus.index that was taken again is read below.
       await saver.finish();
-      return { recovery, retaker };
+      const rebuilder = await this.#findMessages(roots, recovery);
+      // What nobody names any more was not needed so far.
+      for (const id of rebuilder.found()) await recovery.lost("message", id);
+      await saver.finish();
+      recovery.close();
+      return { recovery, retaker, rebuilder };
     } finally {
       await run?.abort();
     }
   }
 
-  async #cut(roots: readonly KnownRoot[], recovery: Recovery): Promise<void> {
+  /** Where lists of messages are lost: which objects the messages are. */
+  async #findMessages(roots: readonly KnownRoot[], recovery: Recovery): Promise<PageRebuilder> {
+    const { repository, progress, clock, signal } = this.#context;
+    const rebuilder = new PageRebuilder(repository, recovery.source);
+    const walk = new SuffererWalk(recovery.source, recovery.lost);
+    for (const { kind, root } of roots) {
+      if (kind !== "backup") continue;
+      for (const sufferer of await walk.root(root)) {
+        if (sufferer.what !== "pages" || sufferer.of !== "messages") continue;
+        const { mailbox, from, before } = sufferer;
+        const entry = await findInPageTree(
+          root.mailboxes,
+          mailbox as ByteString,
+          recovery.source,
+          mailboxPages,
+        );
+        const range = rangeOf({ firstKey: from as number | undefined, before: before as number | undefined });
+        if (entry !== undefined) await rebuilder.want(entry, range);
+      }
+    }
+    await rebuilder.search(() => {
+      signal?.throwIfAborted();
+      progress.add({ items: 1 }, clock.monotonicMs());
+    });
+    return rebuilder;
+  }
+
+  async #cut(roots: readonly KnownRoot[], recovery: Recovery, rebuilder: PageRebuilder): Promise<void> {
     const { repository, signal } = this.#context;
     const { dryRun } = this.#options;
     const walk = new SuffererWalk(recovery.source, recovery.lost);
@@ -189,8 +226,7 @@ class RepairRun {
       const sufferers = await walk.root(known.root);
       if (sufferers.length === 0) continue;
       if (known.kind === "backup") {
-        if (dryRun) this.#planCut(known, sufferers);
-        else await this.#cutOne(known, recovery, walk);
+        await this.#cutOne(known, recovery, walk, rebuilder);
       } else if (known.kind === "checkpoint") {
         const what =
           "something it needs is lost: the next backup reads again what the interrupted one had read";
@@ -203,50 +239,47 @@ class RepairRun {
     }
   }
 
-  #planCut({ root }: KnownRoot, sufferers: readonly Sufferer[]): void {
-    const { backup } = root;
-    this.#backups.push({ backup, became: undefined, lost: sufferers.length });
-    for (const sufferer of sufferers) {
-      const { mailbox } = sufferer;
-      this.#noteLost({
-        backup,
-        path: sufferer.what === "pages" ? "/" : toText(sufferer.path),
-        ...(mailbox === undefined ? {} : { mailbox: toText(mailbox) }),
-        ...(sufferer.what === "message" ? { uid: sufferer.uid } : {}),
-        message:
-          sufferer.what === "pages"
-            ? `${sufferer.entries} ${sufferer.of}`
-            : sufferer.what === "file"
-              ? "the file's content"
-              : "the message",
-      });
-    }
-  }
-
-  /** First the new backup, then the old one is forgotten: whatever breaks off in between leaves both. */
-  async #cutOne({ root }: KnownRoot, recovery: Recovery, walk: SuffererWalk): Promise<void> {
+  /** First the new backup, then the old one is forgotten: whatever breaks off in between leaves both. In a plan nothing is stored. */
+  async #cutOne(
+    { root }: KnownRoot,
+    recovery: Recovery,
+    walk: SuffererWalk,
+    rebuilder: PageRebuilder,
+  ): Promise<void> {
     const { repository, clock } = this.#context;
     const { backup } = root;
-    const run = await this.#startRun();
+    const run = this.#options.dryRun ? undefined : await this.#startRun();
     try {
       let lost = 0;
+      let messagesRebuilt = 0;
+      const hasher = new ObjectHasher(repository.seal);
       const cut = await cutBackup(root, {
         source: recovery.source,
-        sink: run.writer,
+        sink: run?.writer ?? { put: async (kind, bytes) => hasher.id(kind, bytes) },
         lost: recovery.lost,
         walk,
+        rebuilder,
         nowMs: clock.nowMs(),
+        onRebuilt: (messages) => {
+          messagesRebuilt += messages;
+        },
         onLost: (thing) => {
           lost++;
           this.#noteLost({ backup, ...thing });
         },
       });
+      this.#backups.push({
+        backup,
+        became: run === undefined ? undefined : cut.backup,
+        lost,
+        messagesRebuilt,
+      });
+      if (run === undefined) return;
       await this.#copyTags(backup, cut.backup);
       await run.commit(cut.backup, encodeRoot(cut));
       await forgetBackup(repository, backup, clock.nowMs());
-      this.#backups.push({ backup, became: cut.backup, lost });
     } finally {
-      await run.abort();
+      await run?.abort();
     }
   }
 

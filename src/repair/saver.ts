@@ -14,6 +14,8 @@ import type { Run } from "../store/run.ts";
 import type { PackSink } from "../store/run-writer.ts";
 
 const NO_BYTES = new Uint8Array(0);
+/** Pages and small files that a plan holds, because they lead further. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024;
 /** A longer message is split by windows: what it takes beside its own bytes is bounded. */
 const LARGE_BYTES = 8 * 1024 * 1024;
 
@@ -22,6 +24,8 @@ export class Saver {
   readonly #run: Run | undefined;
   /** Without a run: what would have been stored. */
   readonly #planned = new Set<string>();
+  readonly #kept = new Map<string, Uint8Array>();
+  #keptBytes = 0;
   #pack: { readonly writer: PackWriter; readonly sink: PackSink } | undefined;
 
   /** @param run - undefined: nothing is written. */
@@ -35,7 +39,8 @@ export class Saver {
     if (!equalBytes(this.hasher.id(kind, bytes), id)) return false;
     if (kind === "message") await this.saveMessage(id, bytes);
     else if (kind === "data") await this.#data(id, bytes);
-    else if (this.#run !== undefined) {
+    else if (this.#run === undefined) this.#keep(id, bytes);
+    else {
       const lane: BlockLane = kind === "manifest" ? "page" : "text";
       const stored = await this.#run.writer.put(kind, Buffer.from(bytes), lane);
       assert(equalBytes(stored, id), "an object is stored under its id");
@@ -43,7 +48,18 @@ export class Saver {
     return true;
   }
 
-  /** What was saved can be found from now on. */
+  /** In a plan: what would have been saved, as far as it may be looked into. */
+  planned(id: ObjectId): Uint8Array | undefined {
+    return this.#kept.get(idKey(id));
+  }
+
+  #keep(id: ObjectId, bytes: Uint8Array): void {
+    if (this.#kept.has(idKey(id)) || this.#keptBytes + bytes.length > KEPT_BYTES_MAX) return;
+    this.#kept.set(idKey(id), Uint8Array.from(bytes));
+    this.#keptBytes += bytes.length;
+  }
+
+  /** What was saved can be found from now on. More may follow. */
   async finish(): Promise<void> {
     const pack = this.#pack;
     this.#pack = undefined;

@@ -1,12 +1,13 @@
 import { resolve } from "node:path";
 import { fromText } from "../../base/byte-string.ts";
-import { CyrvaultError } from "../../base/errors.ts";
+import { CyrvaultError, isCyrvaultError } from "../../base/errors.ts";
 import { silentLogger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
 import type { RepairResult } from "../../repair/options.ts";
 import { runRepair } from "../../repair/run.ts";
+import { requireNoHold } from "../../retention/prune/holds.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Repository } from "../../store/repository.ts";
 import { collect, example, type Register } from "../command.ts";
@@ -89,6 +90,7 @@ ${example(
             hint: "copy what can be read to a sound disk (ddrescue), and repair the copy",
           },
         );
+      if (!dryRun) await refuseHold(session, repository);
       const result = await withOther(session, given, (other) =>
         session.withProgress(() =>
           runRepair(
@@ -104,6 +106,15 @@ ${example(
     });
   });
 };
+
+/** Who copies the repository must find its packs where they were. One that cannot be read is among what is repaired. */
+async function refuseHold({ clock }: Session, repository: Repository): Promise<void> {
+  try {
+    await requireNoHold(repository, clock.nowMs());
+  } catch (error) {
+    if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
+  }
+}
 
 async function withOther<T>(
   session: Session,
@@ -140,10 +151,14 @@ async function printResult(output: Output, result: RepairResult): Promise<void> 
     lines.push(`  taken from the other repository: ${counted(taken.fromRepository, "object")}`);
   if (taken.fromSpool > 0)
     lines.push(`  taken from the server's files: ${counted(taken.fromSpool, "object")}`);
-  for (const { backup, became, lost: count } of backups)
-    lines.push(
-      `  ${backup} has lost something in ${counted(count, "place")}${became === undefined ? "" : `: ${became} stands for it now, without that`}`,
-    );
+  for (const { backup, became, lost: count, messagesRebuilt } of backups) {
+    const rebuilt =
+      messagesRebuilt === 0
+        ? ""
+        : `, the list of ${counted(messagesRebuilt, "message")} is made again from cyrus.index`;
+    const then = became === undefined ? "" : `; ${became} stands for it now`;
+    lines.push(`  ${backup} has lost ${counted(count, "thing")}${rebuilt}${then}`);
+  }
   for (const name of setAside) lines.push(`  ${name} is set aside below damaged/`);
   for (const { name, what } of kept) lines.push(`  ${name} stays: ${what}`);
   if (rebuilt) lines.push("  segments and the object index are made anew");

@@ -111,6 +111,17 @@ describe("repair", () => {
   });
 });
 
+test("repair waits until nobody copies the repository any more", async () => {
+  const { repo, env } = await onDisk();
+  damage(repo);
+  expect((await run(["prune", "--hold", "1h", "--reason", "rsync"], { env })).code).toBe(0);
+  const refused = await run(["repair"], { env });
+  expect(refused.code).toBe(11);
+  expect(refused.stderr).toContain("held off");
+  expect((await run(["prune", "--release"], { env })).code).toBe(0);
+  expect((await run(["repair"], { env })).code).toBe(3);
+});
+
 test("check remembers what it has verified, and says what it did not reach", async () => {
   const { env, repo } = await onDisk();
   const some = await run(["check", "--older-than", "30d", "--max-duration", "0s", "--json"], { env });

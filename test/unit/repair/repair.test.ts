@@ -232,6 +232,7 @@ describe("small records", () => {
     ["tags/20260101T000000Z-00112233", "tags of this backup"],
     [`accepted/${"0".repeat(32)}`, "accepted findings"],
     ["forgotten/20260101T000000Z-00112233", "undelete"],
+    ["holds/20260101T000000Z-00112233", "held off"],
     ["checkpoints/20260101T000000Z-00112233", "reads again"],
   ])("%s that cannot be read is set aside, and it is said what that means", async (name, meaning) => {
     using vault = await Vault.make(true);
@@ -304,3 +305,67 @@ describe("beside others", () => {
     await run.abort();
   });
 });
+
+describe("a page of messages that is lost", () => {
+  test("is made again from the cyrus.index of the same backup, and every message comes back", async () => {
+    using vault = await Vault.make(true);
+    const last = await withNewFlags(vault);
+    const sound = await restore(vault.files, last);
+    const { name, at } = await pagePlace(vault.files, last);
+    flip(vault.files, name, at);
+    const plan = await repair(copyOf(vault.files), { dryRun: true });
+    const result = await repair(vault.files);
+    const repaired = result?.backups.find(({ backup }) => backup === last);
+    expect(plan?.backups.find(({ backup }) => backup === last)?.messagesRebuilt).toBe(
+      repaired?.messagesRebuilt,
+    );
+    expect(repaired?.messagesRebuilt).toBeGreaterThan(3);
+    const restored = await restore(vault.files, repaired?.became ?? "");
+    const messages = (content: ReadonlyMap<string, string>) =>
+      [...content].filter(([path]) => /\/[1-9]\d*\.$/.test(path)).sort();
+    expect(messages(restored.content)).toEqual(messages(sound.content));
+    expect((await check(vault.files)).errors).toEqual([]);
+    expect(await restore(vault.files, await vault.backUp())).toEqual(sound);
+  });
+
+  test("names the messages that are nowhere in the repository", async () => {
+    using vault = await Vault.make(false, (server) => {
+      server.add("user.anna", ["one", "two", "three"]);
+      const anna = server.mailboxes.get("user.anna");
+      const second = anna?.messages[1];
+      if (anna === undefined || second === undefined) throw new Error("no message");
+      // No message of the repository has this SHA-1.
+      second.guid = Buffer.alloc(20, 9);
+      server.writeIndex(anna);
+    });
+    const last = await withNewFlags(vault);
+    const { name, at } = await pagePlace(vault.files, last);
+    flip(vault.files, name, at);
+    const result = await repair(vault.files);
+    const lost = result?.lost.filter(({ backup }) => backup === last);
+    expect(lost?.map(({ mailbox, uid }) => `${mailbox} ${uid}`)).toContain("user.anna 2");
+    expect((await check(vault.files)).errors).toEqual([]);
+  });
+});
+
+/** A backup whose cyrus.index is of its own, and whose page of messages is that of the backup before. */
+async function withNewFlags(vault: Vault): Promise<string> {
+  const anna = vault.server.mailboxes.get("user.anna");
+  if (anna === undefined) throw new Error("no anna");
+  for (const message of anna.messages) message.flagWord = 1;
+  vault.server.writeIndex(anna);
+  const backup = await vault.backUp();
+  vault.backups.push(backup);
+  return backup;
+}
+
+/** A byte in the block of the page of anna's messages. */
+async function pagePlace(files: Files, backup: string): Promise<{ name: string; at: number }> {
+  using site = new Site();
+  site.repository = await open(files);
+  const page = (await site.mailboxes({ backup })).get("user.anna")?.messagePages.page;
+  const copy = await site.repository.objects.locate("manifest", page as never);
+  if (copy === undefined) throw new Error("not found");
+  const { block } = copy.pack.directory.place(copy.ordinal);
+  return { name: packName(copy.pack.packId), at: copy.pack.directory.blockAt(block).offset + 10 };
+}
