@@ -79,7 +79,8 @@ ${example(
       );
       if (found.errorsTotal === 0) {
         if (json) await output.object({ healthy: true, dryRun });
-        else await output.text("Nothing is damaged: there is nothing to repair.");
+        else if (readData) await output.text("Nothing is damaged: there is nothing to repair.");
+        else await output.text("Nothing is damaged as far as was looked: the data itself was not read.");
         return undefined;
       }
       if (found.errors.some(({ code }) => code === "IO"))

@@ -111,6 +111,15 @@ describe("repair", () => {
   });
 });
 
+test("repair --no-read-data looks at the structure alone", async () => {
+  const { repo, env } = await onDisk();
+  damage(repo);
+  expect((await run(["repair", "--no-read-data", "--dry-run"], { env })).stdout).toContain("was not read");
+  const pack = listed(repo).find((name) => name.startsWith("packs/")) ?? "";
+  rmSync(join(repo, pack));
+  expect((await run(["repair", "--no-read-data", "--dry-run"], { env })).code).toBe(3);
+});
+
 test("repair waits until nobody copies the repository any more", async () => {
   const { repo, env } = await onDisk();
   damage(repo);

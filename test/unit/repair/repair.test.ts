@@ -6,6 +6,8 @@ import { decodeRoot, encodeRoot } from "../../../src/manifest/root.ts";
 import { newTimedId } from "../../../src/store/backup-files.ts";
 import { forgottenName, readForgotten } from "../../../src/store/forgotten.ts";
 import { readGcState } from "../../../src/store/gc-record.ts";
+import { newKeySet } from "../../../src/store/key-set.ts";
+import { makeKeyFile } from "../../../src/store/keys.ts";
 import { packName } from "../../../src/store/pack-types.ts";
 import { initRepository } from "../../../src/store/repository.ts";
 import { sealRun } from "../../../src/store/run-record.ts";
@@ -242,6 +244,18 @@ describe("small records", () => {
     expect(result?.records[0]?.what).toContain(meaning);
     expect(vault.files.has(name)).toBe(false);
     expect(vault.files.get(`damaged/${name}`)?.toString()).toBe("nonsense");
+    expect((await check(vault.files)).errors).toEqual([]);
+  });
+
+  test("a damaged key file beside a sound one is set aside", async () => {
+    using vault = await Vault.make(true);
+    const { name, bytes } = await makeKeyFile(newKeySet(), "one more", { createdMs: 0, cost: CHEAP });
+    vault.files.set(name, Buffer.from(bytes));
+    flip(vault.files, name, 40);
+    const result = await repair(vault.files);
+    expect(result?.records.map((record) => record.name)).toEqual([name]);
+    expect(namesOf(vault.files, "keys/")).toHaveLength(1);
+    expect(vault.files.has(`damaged/${name}`)).toBe(true);
     expect((await check(vault.files)).errors).toEqual([]);
   });
 
