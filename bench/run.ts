@@ -24,6 +24,8 @@ const HELP = `usage: npx tsx bench/run.ts quick|full [options]
        npx tsx bench/run.ts --report FILE.json...
        npx tsx bench/run.ts --spool IMAPD_CONF [--root DIR] [options]
   --case A,B,C,D   only these cases
+  --days N         no more than so many days after the first backup
+  --note TEXT      stands in the result: what else the machine had to do
   --tools LIST     of cyrvault, restic, borg, bup; default: what is installed
   --work DIR       trees and repositories; trees stay there; default: cyrvault-bench in the system's temporary directory
   --resume         cases that were measured with the same build, in the same round and --work, are not measured again
@@ -41,6 +43,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     case: { type: "string" },
+    days: { type: "string" },
+    note: { type: "string" },
     tools: { type: "string", default: "cyrvault,restic,borg,bup" },
     work: { type: "string", default: join(tmpdir(), "cyrvault-bench") },
     resume: { type: "boolean", default: false },
@@ -74,6 +78,7 @@ async function main(): Promise<void> {
   mkdirSync(work, { recursive: true });
   const cyrvault = new Cyrvault(values.cyrvault);
   const { tools, versions, notes } = await findTools(cyrvault);
+  if (values.note !== undefined) notes.push(values.note);
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const names = tools.map(({ name }) => name);
   for (const definition of definitions)
@@ -115,12 +120,20 @@ async function main(): Promise<void> {
 }
 
 function chosenCases(round: Round): readonly CaseDefinition[] {
-  const all = caseDefinitions(round);
+  const all = caseDefinitions(round).map(withDaysAtMost);
   if (values.case === undefined) return all;
   const wanted = values.case.split(",");
   const unknown = wanted.filter((id) => !all.some((definition) => definition.id === id));
   if (unknown.length > 0) throw new RangeError(`there is no case ${unknown.join(", ")}`);
   return all.filter(({ id }) => wanted.includes(id));
+}
+
+function withDaysAtMost(definition: CaseDefinition): CaseDefinition {
+  if (values.days === undefined) return definition;
+  const days = Number(values.days);
+  if (!Number.isSafeInteger(days) || days < 0) throw new RangeError(`--days ${values.days}: how many?`);
+  const { rounds } = definition;
+  return { ...definition, rounds: { ...rounds, days: Math.min(days, rounds.days) } };
 }
 
 async function findTools(cyrvault: Cyrvault): Promise<{
