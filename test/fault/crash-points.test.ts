@@ -8,7 +8,7 @@ import { CRASH_COMMANDS } from "../support/crash-commands.ts";
 import { type CrashCommand, type CrashCount, crashEverywhere } from "../support/crash-points.ts";
 import { CrashSite } from "../support/crash-site.ts";
 
-const SEEDS = process.env["CYRVAULT_HEAVY"] === "1" ? 60 : 4;
+const SEEDS = process.env["CYRVAULT_HEAVY"] === "1" ? 60 : 8;
 const counts: CrashCount[] = [];
 
 describe.each([

@@ -4,26 +4,18 @@
  * `CYRVAULT_HEAVY=1` for more of them.
  */
 import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openBackend } from "../../src/backend/open-backend.ts";
-import { systemClock } from "../../src/base/clock.ts";
-import { Progress } from "../../src/base/progress.ts";
-import { runCheck } from "../../src/check/run.ts";
-import { assembleMessage } from "../../src/chunker/assemble.ts";
-import { decodeRoot } from "../../src/manifest/root.ts";
-import { planRestore } from "../../src/restore/plan.ts";
-import { runRestore } from "../../src/restore/run.ts";
 import { advanceServer } from "../../src/sample/advance.ts";
 import { generateServer } from "../../src/sample/generate.ts";
 import { SampleServer } from "../../src/sample/sample-server.ts";
-import { openRepository, type Repository } from "../../src/store/repository.ts";
 import { type BackupResult, expectCode, type RunningCli, runCli, runJson, startCli } from "../support/cli.ts";
+import { restoreDifferences as differencesOf, checkErrors as errorsOf } from "../support/local-repository.ts";
 import { OpenWatch } from "../support/open-watch.ts";
+import { randomOf } from "../support/power-cut.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { compareTrees, readTree, type Tree } from "../support/tree-compare.ts";
-import { comparable, restoreOptions } from "../unit/restore/restore-fixture.ts";
+import { readTree, type Tree } from "../support/tree-compare.ts";
 
 const HEAVY = process.env["CYRVAULT_HEAVY"] === "1";
 const SEED = Number(process.env["CYRVAULT_SEED"] ?? 20_260_801);
@@ -48,47 +40,10 @@ const backupArgs = () => [
   ...["--config", dir.in("server/etc/imapd.conf"), "--checkpoint-bytes", String(CHECKPOINT_BYTES)],
 ];
 
-async function withRepository<T>(use: (repository: Repository) => Promise<T>): Promise<T> {
-  const backend = await openBackend(dir.in("repository"));
-  try {
-    const repository = await openRepository(backend, { assemble: assembleMessage });
-    try {
-      return await use(repository);
-    } finally {
-      await repository.close();
-    }
-  } finally {
-    await backend.close();
-  }
-}
+const restoreDifferences = (backup: string, tree: Tree) =>
+  differencesOf(dir.in("repository"), backup, tree, dir.in("server"));
 
-/** Differences between what the backup was made of and what comes back. */
-async function restoreDifferences(backup: string, tree: Tree): Promise<string[]> {
-  using target = tempDir();
-  await withRepository(async (repository) => {
-    const root = decodeRoot(await repository.readBackup(backup));
-    const prepared = await planRestore(restoreOptions(target.path), root, repository.objects);
-    const context = { source: repository.objects, clock: systemClock, progress: new Progress() };
-    const { incomplete } = await runRestore({ ...prepared }, context);
-    expect(incomplete).toBe(false);
-  });
-  return compareTrees(tree, readTree(join(target.path, dir.in("server"))), comparable);
-}
-
-async function checkErrors(readDataPercent = 0): Promise<readonly unknown[]> {
-  return await withRepository(async (repository) => {
-    const context = { repository, assemble: assembleMessage, clock: systemClock, progress: new Progress() };
-    return (await runCheck({ readDataPercent }, context)).errors;
-  });
-}
-
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
+const checkErrors = (readDataPercent = 0) => errorsOf(dir.in("repository"), readDataPercent);
 
 const listed = (...parts: string[]): string[] => {
   try {
@@ -125,7 +80,7 @@ test("whenever it is killed, earlier backups come back, the check is clean and t
   const began = Date.now();
   await backUp();
   const wholeRunMs = Date.now() - began;
-  const next = random(SEED);
+  const next = randomOf(SEED);
   let day = 0;
   let killed = 0;
   let finished = 0;
@@ -139,7 +94,7 @@ test("whenever it is killed, earlier backups come back, the check is clean and t
     const running = startCli(args, { env: env() });
     // Half of them after it began to write, half at any time.
     const hasBegun = next() < 0.6 && (await seen(running, () => listed("runs").length > runs.length));
-    await delay(next() * wholeRunMs * (hasBegun ? 0.25 : 0.6));
+    await delay(next() * wholeRunMs * (hasBegun ? 0.15 : 0.5));
     running.process.kill("SIGKILL");
     const { signal } = await running.result;
     const stage =
@@ -187,7 +142,7 @@ test("killed in the middle of one large mailbox, the next run reads one checkpoi
   const interval = Math.ceil(CHECKPOINT_BYTES / perMessage);
   await runJson(["init", "--no-encryption"], { env: env() });
   const read = new Set<string>();
-  const next = random(SEED);
+  const next = randomOf(SEED);
   const again: number[] = [];
   let kills = 0;
   for (;;) {
