@@ -4,6 +4,7 @@ import { assert } from "../base/errors.ts";
 import { assemblesTo } from "../chunker/assemble.ts";
 import { splitMessage } from "../chunker/split.ts";
 import { splitLargeMessage } from "../chunker/split-large.ts";
+import { laneOfObject } from "../manifest/object-lane.ts";
 import { idKey, type ObjectId, type ObjectKind, type StoredObject } from "../store/object.ts";
 import { ObjectHasher } from "../store/object-id.ts";
 import type { BlockLane } from "../store/pack-types.ts";
@@ -41,8 +42,11 @@ export class Saver {
     else if (kind === "data") await this.#data(id, bytes);
     else if (this.#run === undefined) this.#keep(id, bytes);
     else {
-      const lane: BlockLane = kind === "manifest" ? "page" : "text";
-      const stored = await this.#run.writer.put(kind, Buffer.from(bytes), lane);
+      const stored = await this.#run.writer.put(
+        kind,
+        Buffer.from(bytes),
+        laneOfObject({ kind, head: bytes }),
+      );
       assert(equalBytes(stored, id), "an object is stored under its id");
     }
     return true;

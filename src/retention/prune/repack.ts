@@ -4,13 +4,12 @@
  */
 import type { CyrvaultError } from "../../base/errors.ts";
 import { isCyrvaultError } from "../../base/errors.ts";
-import { INNER, PAGE_KINDS } from "../../manifest/page-codec.ts";
+import { isMessagePage, laneOfObject } from "../../manifest/object-lane.ts";
 import type { PackSlot } from "../../store/lookup-packs.ts";
 import type { StoredObject } from "../../store/object.ts";
 import { objectsInBlock, openPack, scanPack } from "../../store/pack-reader.ts";
 import { type BlockLane, type PackKind, packKindOf, packName } from "../../store/pack-types.ts";
 import { PackWriter } from "../../store/pack-writer.ts";
-import { laneOfPart } from "../../store/part-lane.ts";
 import type { Repository } from "../../store/repository.ts";
 import type { Run } from "../../store/run.ts";
 import type { PackSink } from "../../store/run-writer.ts";
@@ -82,17 +81,18 @@ export class Repacker {
     for await (const scanned of scanPack(repository.backend, opened, isWanted)) {
       signal?.throwIfAborted();
       if ("error" in scanned) throw scanned.error;
+      const besidePages = hasMessagePage(objectsInBlock(directory, scanned.block, scanned.raw));
       for (const object of objectsInBlock(directory, scanned.block, scanned.raw)) {
         if (!needed.has(pack, object.ordinal)) continue;
         await verifier.verify(object, packName(pack.packId));
-        await this.#add(object);
+        await this.#add(object, laneOfObject(object, besidePages));
       }
       onBytes(scanned.storedBytes);
     }
     return true;
   }
 
-  async #add(object: StoredObject): Promise<void> {
+  async #add(object: StoredObject, lane: BlockLane): Promise<void> {
     const kind = packKindOf(object.kind);
     let open = this.#open.get(kind);
     if (open === undefined) {
@@ -105,7 +105,7 @@ export class Repacker {
     const { writer, sink } = open;
     // Views of another pack's directory, which would keep all of it in memory.
     const references = object.references.map((id) => Uint8Array.from(id) as typeof id);
-    const block = writer.add({ ...object, references }, laneOf(object));
+    const block = writer.add({ ...object, references }, lane);
     if (block !== undefined) await sink.append(block);
     if (writer.isFull) await this.#end(kind);
   }
@@ -119,9 +119,7 @@ export class Repacker {
   }
 }
 
-/** As the backup chose it: docs/decisions/0014-block-size-and-layout.md. */
-function laneOf({ kind, head }: StoredObject): BlockLane {
-  if (kind === "data") return laneOfPart(head);
-  if (kind === "manifest" && ((head[0] as number) & ~INNER) !== PAGE_KINDS.messages) return "page";
-  return "text";
+function hasMessagePage(objects: Iterable<StoredObject>): boolean {
+  for (const object of objects) if (isMessagePage(object)) return true;
+  return false;
 }
