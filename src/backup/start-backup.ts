@@ -6,6 +6,7 @@ import { newBackupId } from "../manifest/backup-id.ts";
 import { readRuns } from "../store/backup-files.ts";
 import type { Repository } from "../store/repository.ts";
 import type { Run } from "../store/run.ts";
+import type { RunRecord } from "../store/run-record.ts";
 import { type Here, isStaleRun } from "../store/stale-run.ts";
 import { type BoundServer, bindServer } from "./bind-server.ts";
 import type { BackupOptions } from "./options.ts";
@@ -62,11 +63,18 @@ async function requireAlone(
   { repository, clock, here }: StartContext,
 ): Promise<void> {
   if (here === undefined) return;
-  const other = (await readRuns(repository.backend, repository.sealer, () => undefined)).find(
+  const runs = await readRuns(repository.backend, repository.sealer, () => undefined);
+  const own = runs.find((record) => record.run === run.id);
+  const isOlder = (record: RunRecord): boolean =>
+    own === undefined ||
+    record.startedMs < own.startedMs ||
+    (record.startedMs === own.startedMs && record.run < own.run);
+  const other = runs.find(
     (record) =>
       record.kind === "backup" &&
       record.server === server &&
-      record.run < run.id &&
+      record.run !== run.id &&
+      isOlder(record) &&
       !isStaleRun(record, clock.nowMs(), here),
   );
   if (other === undefined) return;

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { openBackend } from "../../../src/backend/open-backend.ts";
 import { assembleMessage } from "../../../src/chunker/assemble.ts";
 import { initRepository, openRepository, type Repository } from "../../../src/store/repository.ts";
+import { type RunRecord, sealRun } from "../../../src/store/run-record.ts";
 import { storeBackup } from "../inspect/tiny-backup.ts";
 import { run } from "./fake-terminal.ts";
 
@@ -129,7 +130,24 @@ describe("prune", () => {
 });
 
 describe("unlock", () => {
-  test("removes what a dead process has left, and with --force what is alive", async () => {
+  test("removes what a process that is no more has left, and leaves what is at work", async () => {
+    const { repo, repository } = await withTwo();
+    const alive = await repository.startRun({ server: "mail", host: hostname() });
+    const run = "20260101T000000Z-00112233";
+    const gone: RunRecord = {
+      ...((await repository.listRuns())[0] as RunRecord),
+      run,
+      process: "another boot:1",
+    };
+    await repository.backend.create(`runs/${run}`, sealRun(repository.sealer, gone));
+    const { object } = await json("unlock", "--repo", repo);
+    expect(object).toMatchObject({ removed: [{ run, reason: expect.stringContaining("no more") }] });
+    expect(object.left.map((one: { run: string }) => one.run)).toEqual([alive.id]);
+    expect((await repository.listRuns()).map((record) => record.run)).toEqual([alive.id]);
+    await alive.abort();
+  });
+
+  test("with --force stops what is alive, and removes what cannot be read", async () => {
     const { repo, repository } = await withTwo();
     const alive = await repository.startRun({ server: "mail", host: hostname() });
     const far = await repository.startRun({ server: "other", host: "elsewhere" });

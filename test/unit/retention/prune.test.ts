@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
+import type { Backend } from "../../../src/backend/backend.ts";
 import { forecast } from "../../../src/retention/prune/run.ts";
 import { undelete } from "../../../src/retention/undelete.ts";
 import { listForgotten } from "../../../src/store/forgotten.ts";
 import { createGcRecord, readGcState } from "../../../src/store/gc-record.ts";
 import { packName } from "../../../src/store/pack-types.ts";
+import { faultyBackend } from "../../support/faulty-backend.ts";
 import { content, names, storeData } from "../store/repository-fixture.ts";
 import { GRACE, HOUR, newSite, type Site } from "./prune-fixture.ts";
 
@@ -251,6 +253,42 @@ describe("prune beside others", () => {
     expect((await site.prune()).fenced.length).toBe(1);
     await expect(first.requireStanding()).rejects.toMatchObject({ code: "RUN_FENCED" });
     await first.abort();
+  });
+
+  test("a backup of a run that was fenced just before, and died before it could withdraw it, does not count and goes", async () => {
+    const site = await newSite();
+    await site.backUp(["c"]);
+    let isDead = false;
+    let hasFenced = false;
+    const over = faultyBackend(site.backend, {
+      when: "before",
+      failAt: (_, operation, name) => {
+        if (operation === "create" && name.startsWith("backups/")) isDead = true;
+        return isDead && !(operation === "create" && name.startsWith("backups/"));
+      },
+    });
+    const slow: Backend = {
+      ...over,
+      create: async (name, bytes) => {
+        if (name.startsWith("backups/")) {
+          site.clock.advance(2 * HOUR);
+          hasFenced = (await site.prune({ graceMs: 0 })).fenced.length === 1;
+        }
+        await over.create(name, bytes);
+      },
+    };
+    const backup = "20260101T050000Z-00112233";
+    const run = await (await site.open(slow)).startRun({ server: "mail", host: "there", backup });
+    await storeData(run, [content("a", 1000)]);
+    await run.writer.flush();
+    await expect(run.commit(backup, Buffer.from("{}"))).rejects.toMatchObject({ code: "IO" });
+    expect(hasFenced).toBe(true);
+    expect(await names(site.backend, "backups/")).toContain(`backups/${backup}`);
+    expect((await gcOf(site)).voided).toEqual(new Set([backup]));
+    expect((await site.plan()).voided).toEqual([backup]);
+    await site.prune({ graceMs: 0 });
+    expect(await names(site.backend, "backups/")).not.toContain(`backups/${backup}`);
+    expect(await site.check()).toEqual([]);
   });
 
   test("a mark that is dated in the future does not count as old, nor does a forgetting", async () => {
