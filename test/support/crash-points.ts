@@ -5,7 +5,7 @@
 import type { FileSystem } from "../../src/base/file-system.ts";
 import type { CrashSite } from "./crash-site.ts";
 import { PLACE } from "./crash-site.ts";
-import type { Survival } from "./power-cut.ts";
+import { randomOf, type Survival } from "./power-cut.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 
 export interface CrashCommand {
@@ -33,6 +33,8 @@ export interface CrashCount {
 }
 
 const HOUR_MS = 3_600_000;
+/** After so many power cuts it goes once more while the command is run again. */
+const AGAIN_EVERY = 2;
 /** Of so many disks one is restored from; of all of them everything is read. */
 const RESTORE_EVERY = 16;
 
@@ -62,10 +64,12 @@ export async function crashEverywhere(
       cuts++;
       const { disk: left, signature } = disk.cutAfter(n, survival, isUnread);
       const isDone = n === changes.length;
-      if (seen.has(signature) && !isDone) continue;
-      seen.add(signature);
+      const state = isDone ? `done: ${signature}` : signature;
+      if (seen.has(state)) continue;
+      seen.add(state);
       try {
         await examine(site, command, left, isDone);
+        if (seen.size % AGAIN_EVERY === 0) await cutAgain(site, command, left, seen.size);
         if (seen.size % RESTORE_EVERY === 0) await requireNothing(await site.restoreDifferences(left));
       } catch (cause) {
         const change = changes[n - 1];
@@ -96,6 +100,22 @@ async function examine(
   await command.run(site, left);
   await requireNothing(await command.missing(site, left));
   await requireNothing(await site.problems(left));
+}
+
+/** @param disk - on which the command was run again. @param seed - for when, and for what is left. */
+async function cutAgain(
+  site: CrashSite,
+  command: CrashCommand,
+  disk: SimulatedDisk,
+  seed: number,
+): Promise<void> {
+  const cut = Math.floor(randomOf(seed)() * disk.changes.length);
+  const { disk: left } = disk.cutAfter(cut, seed);
+  try {
+    await examine(site, command, left, false);
+  } catch (cause) {
+    throw new Error(`run again and cut again, at ${cut} of ${disk.changes.length}`, { cause });
+  }
 }
 
 async function requireNothing(problems: readonly string[]): Promise<void> {
