@@ -269,6 +269,21 @@ export const CRASH_COMMANDS: readonly CrashCommand[] = [
     missing: nothing,
   },
   prune("prune", prepareForgotten),
+  {
+    name: "prune beside a backup",
+    prepare: async (site) => {
+      await prepareForgotten(site);
+      site.deliver("user.anna", 3);
+    },
+    run: async (site, disk) => {
+      const ended = await Promise.allSettled([
+        site.backUp(disk, { checkpointBytes: 4000 }),
+        inRepository((repository) => runPrune(AT_ONCE, pruneParts(site, repository)))(site, disk),
+      ]);
+      for (const end of ended) if (end.status === "rejected") throw end.reason;
+    },
+    missing: (site, disk) => missingBackups(site, disk, [undefined]),
+  },
   prune(
     "prune of what an earlier one has marked",
     async (site) => {
