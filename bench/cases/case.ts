@@ -182,7 +182,7 @@ export function planLines(definition: CaseDefinition, tools: readonly ToolName[]
     ...times("restore", "restore"),
     ...own("one message", messages),
     ...own("check, rebuild-index", rounds.inspect),
-    ...(limited ? ["  once more with 256 MB: cyrvault, where cgroup version 2 allows it"] : []),
+    ...(limited ? ["  once more with 256 MB: cyrvault, where control groups allow it"] : []),
     ...times("days, from day 2", "days"),
     ...(rounds.days > 0 && rounds.restore > 0 ? ["  restore after the days: cyrvault once"] : []),
   ];

@@ -1,4 +1,4 @@
-/** A control group (version 2) with a limit of memory, for one command after another. */
+/** A control group with a limit of memory, for one command after another. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "./command.ts";
@@ -13,29 +13,48 @@ export interface LimitedMemory {
   remove(): void;
 }
 
+interface Version {
+  /** In the group's directory. */
+  readonly files: { readonly limit: string; readonly events: string; readonly peak: string };
+  /** With what else is to be set, each if it is there. */
+  readonly further: readonly (readonly [file: string, text: string])[];
+}
+
+const VERSION_2: Version = {
+  files: { limit: "memory.max", events: "memory.events", peak: "memory.peak" },
+  further: [["memory.swap.max", "0"]],
+};
+const VERSION_1: Version = {
+  files: {
+    limit: "memory.limit_in_bytes",
+    events: "memory.oom_control",
+    peak: "memory.max_usage_in_bytes",
+  },
+  further: [["memory.swappiness", "0"]],
+};
+
 /** @param mounts - /proc/self/mounts. @returns why not, as text, where none can be made here. */
 export function limitMemory(
   bytes: number,
   mounts: string = readFileSync("/proc/self/mounts", "latin1"),
 ): LimitedMemory | string {
-  const mount = cgroupMount(mounts);
-  if (mount === undefined) return "cgroup version 2 is not mounted";
-  const controllers = readFileSync(join(mount, "cgroup.controllers"), "latin1").trim();
-  if (!controllers.split(" ").includes("memory"))
-    return `cgroup version 2 does not control memory here (${controllers === "" ? "nothing" : `only ${controllers}`})`;
+  const place = placeOfGroups(mounts);
+  if (typeof place === "string") return place;
+  const { mount, version } = place;
+  const { files, further } = version;
   const directory = join(mount, `cyrvault-bench-${process.pid}`);
   try {
-    writeFileSync(join(mount, "cgroup.subtree_control"), "+memory");
+    if (version === VERSION_2) writeFileSync(join(mount, "cgroup.subtree_control"), "+memory");
     mkdirSync(directory);
   } catch (error) {
     return `no control group can be made in ${mount}: ${(error as Error).message}`;
   }
   try {
-    writeFileSync(join(directory, "memory.max"), String(bytes));
-    writeIfThere(join(directory, "memory.swap.max"), "0");
+    writeFileSync(join(directory, files.limit), String(bytes));
+    for (const [file, text] of further) writeIfThere(join(directory, file), text);
   } catch (error) {
     rmdirSync(directory);
-    return `memory.max cannot be set: ${(error as Error).message}`;
+    return `${files.limit} cannot be set: ${(error as Error).message}`;
   }
   return {
     inside: (command) => ({
@@ -44,12 +63,12 @@ export function limitMemory(
     }),
     get oomKills() {
       return Number(
-        /^oom_kill (\d+)$/m.exec(readFileSync(join(directory, "memory.events"), "latin1"))?.[1] ?? 0,
+        /^oom_kill (\d+)$/m.exec(readFileSync(join(directory, files.events), "latin1"))?.[1] ?? 0,
       );
     },
     get peakBytes() {
       try {
-        return Number(readFileSync(join(directory, "memory.peak"), "latin1"));
+        return Number(readFileSync(join(directory, files.peak), "latin1"));
       } catch {
         return undefined;
       }
@@ -58,9 +77,17 @@ export function limitMemory(
   };
 }
 
-/** Where version 2 is mounted. */
-function cgroupMount(mounts: string): string | undefined {
-  return /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
+/** Version 2 where it controls memory, else version 1. @returns why not. */
+function placeOfGroups(mounts: string): { mount: string; version: Version } | string {
+  const second = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
+  const controllers =
+    second === undefined ? "" : readFileSync(join(second, "cgroup.controllers"), "latin1").trim();
+  if (second !== undefined && controllers.split(" ").includes("memory"))
+    return { mount: second, version: VERSION_2 };
+  const first = /^\S+ (\S+) cgroup \S*\bmemory\b/m.exec(mounts)?.[1];
+  if (first !== undefined) return { mount: first, version: VERSION_1 };
+  if (second === undefined) return "control groups are not mounted";
+  return `cgroup version 2 does not control memory here (${controllers === "" ? "nothing" : `only ${controllers}`}), and there is no version 1`;
 }
 
 /** Kernels without swap have no such file. */

@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -80,10 +80,10 @@ describe("on disk", () => {
     expect(contentsOf([join(directory, "a"), join(directory, "nothing")]).bytes).toBe(5);
   });
 
-  test("memory is not limited, and the reason is said, where cgroup version 2 does not control it", () => {
-    const mounts = `cgroup /sys/fs/cgroup/memory cgroup rw 0 0\nnone ${directory} cgroup2 rw 0 0\n`;
-    expect(limitMemory(1, "cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n")).toBe(
-      "cgroup version 2 is not mounted",
+  test("memory is not limited, and the reason is said, where no control group controls it", () => {
+    const mounts = `cgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\nnone ${directory} cgroup2 rw 0 0\n`;
+    expect(limitMemory(1, "cgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n")).toBe(
+      "control groups are not mounted",
     );
     writeFileSync(join(directory, "cgroup.controllers"), "hugetlb pids\n");
     expect(limitMemory(1, mounts)).toContain("only hugetlb pids");
@@ -92,6 +92,20 @@ describe("on disk", () => {
     writeFileSync(join(directory, "cgroup.controllers"), "cpu memory\n");
     mkdirSync(join(directory, "cgroup.subtree_control"));
     expect(limitMemory(1, mounts)).toContain("no control group can be made");
+  });
+
+  test("where version 2 does not control memory, version 1 does, and the limit is set", () => {
+    const first = join(directory, "memory");
+    mkdirSync(first);
+    writeFileSync(join(directory, "cgroup.controllers"), "hugetlb\n");
+    const mounts = `cgroup ${first} cgroup rw,memory 0 0\nnone ${directory} cgroup2 rw 0 0\n`;
+    const limited = limitMemory(1234, mounts);
+    if (typeof limited === "string") expect.fail(limited);
+    const group = join(first, `cyrvault-bench-${process.pid}`);
+    expect(readFileSync(join(group, "memory.limit_in_bytes"), "latin1")).toBe("1234");
+    writeFileSync(join(group, "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+    expect(limited.oomKills).toBe(3);
+    expect(limited.inside({ argv: ["true"] }).argv).toContain(join(group, "cgroup.procs"));
   });
 });
 
