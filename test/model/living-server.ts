@@ -94,7 +94,7 @@ export class LivingServer implements Disposable {
     if (random.chance(0.1)) await this.#mayDie("undelete", (backend) => this.#undelete(backend));
     if (random.chance(0.1)) await this.#mayDie("hold", (backend) => this.#hold(backend));
     if (random.chance(0.3)) await this.#mayDie("prune", (backend) => this.#prune(backend));
-    if (random.chance(0.04)) await this.#goBack();
+    if (random.chance(0.08)) await this.#goBack();
     return await this.#look(random.chance(0.1));
   }
 
