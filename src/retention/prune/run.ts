@@ -26,6 +26,7 @@ import {
 import { type DamagedPack, Repacker } from "./repack.ts";
 import { listRoots, type RootFiles } from "./roots.ts";
 import { lockedBy, type StaleRun, sortRuns } from "./runs.ts";
+import { tidyRecords } from "./tidy-records.ts";
 import { CopyVerifier } from "./verify-copy.ts";
 
 export interface PruneDone {
@@ -122,6 +123,8 @@ class Prune {
       await this.#unmark(log, plan);
       await this.#sweep(log, plan);
     }
+    await this.#run.requireStanding();
+    await tidyRecords(repository, this.#run.id);
     const gone = new Set(this.#swept.map(({ pack }) => pack));
     return {
       forgotten: this.#forgotten,

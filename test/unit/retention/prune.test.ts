@@ -149,6 +149,33 @@ describe("prune", () => {
   });
 });
 
+describe("records of deletion", () => {
+  test("go when their packs have gone and every run has seen them; the newest stays, and numbers go on", async () => {
+    const site = await newSite();
+    await site.backUp(["kept"]);
+    const old = await (await site.open()).startRun({ server: "other", host: "there" });
+    let last = await site.backUp(["0"]);
+    for (let day = 1; day <= 4; day++) {
+      const next = await site.backUp([`${day}`]);
+      await site.forget(last);
+      await site.prune({ graceMs: 0 });
+      last = next;
+      if (day === 1) expect((await gcOf(site)).newest).toBe(1);
+    }
+    // Nothing is swept under a run that began before.
+    const before = await names(site.backend, "gc/");
+    expect(before.length).toBe(4);
+    await old.abort();
+    await site.prune({ graceMs: 0 });
+    expect(await names(site.backend, "gc/")).toEqual(["gc/00000005"]);
+    await site.forget(last);
+    await site.prune({ graceMs: 0 });
+    expect(await names(site.backend, "gc/")).toEqual(["gc/00000007"]);
+    expect((await gcOf(site)).marks.size).toBe(0);
+    expect(await site.check()).toEqual([]);
+  });
+});
+
 describe("prune beside others", () => {
   test("sweeping waits for a run that began before the mark, and for no other", async () => {
     const site = await newSite();
