@@ -107,7 +107,8 @@ class Walk<T, K extends PageKey> {
   async open(): Promise<void> {
     const node = this.skip();
     if (node.height > 0) {
-      this.#nodes.push(...(await readInnerNode(node, this.#source, this.#codec)).reverse());
+      const children = await readInnerNode(node, this.#source, this.#codec);
+      for (const child of children.reverse()) this.#nodes.push(child);
       return;
     }
     this.#entries = await readLeafNode(node, this.#source, this.#codec);

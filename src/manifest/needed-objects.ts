@@ -76,7 +76,7 @@ class Walk {
       if (!(await this.#visitor.visit("manifest", here.page, where))) continue;
       if (here.height > 0) {
         const children = await this.#guarded(() => readInnerNode(here, this.#source, codec), where);
-        if (children !== undefined) waiting.push(...children.reverse());
+        for (const child of (children ?? []).reverse()) waiting.push(child);
         continue;
       }
       const entries = await this.#guarded(() => readLeafNode(here, this.#source, codec), where);

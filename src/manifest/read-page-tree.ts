@@ -91,7 +91,7 @@ export async function* readPages<T, K extends PageKey>(
     if (range.to !== undefined && node.firstKey !== undefined && node.firstKey >= range.to) return;
     if (range.from !== undefined && node.before !== undefined && node.before <= range.from) continue;
     if (node.height === 0) yield { page: node.page, entries: await readLeafNode(node, source, codec) };
-    else waiting.push(...(await readInnerNode(node, source, codec)).reverse());
+    else for (const child of (await readInnerNode(node, source, codec)).reverse()) waiting.push(child);
   }
 }
 
@@ -134,7 +134,7 @@ export async function* pageIds<T, K extends PageKey>(
   const waiting = top === undefined ? [] : [top];
   for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
     yield node.page;
-    if (node.height > 0) waiting.push(...(await readInnerNode(node, source, codec)));
+    if (node.height > 0) for (const child of await readInnerNode(node, source, codec)) waiting.push(child);
   }
 }
 

@@ -29,7 +29,8 @@ export async function* soundEntries<T, K extends PageKey>(
   for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
     let entries: T[] = [];
     try {
-      if (node.height > 0) waiting.push(...(await readInnerNode(node, source, codec)).reverse());
+      if (node.height > 0)
+        for (const child of (await readInnerNode(node, source, codec)).reverse()) waiting.push(child);
       else entries = await readLeafNode(node, source, codec);
     } catch (error) {
       onLost(lostPage(node, error));
