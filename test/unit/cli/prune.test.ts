@@ -137,7 +137,7 @@ describe("unlock", () => {
     const gone: RunRecord = {
       ...((await repository.listRuns())[0] as RunRecord),
       run,
-      process: "another boot:1",
+      process: "another-boot pid:[1] 1",
     };
     await repository.backend.create(`runs/${run}`, sealRun(repository.sealer, gone));
     const { object } = await json("unlock", "--repo", repo);

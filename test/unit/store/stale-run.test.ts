@@ -32,5 +32,5 @@ test("a run of this host is stale as soon as its process is no more, or its numb
   expect(staleReason({ ...record, host: "here" }, NOW, here)).toMatch(/4711 is no more/);
   const own = { ...record, host: "here", pid: process.pid };
   expect(staleReason(own, NOW, isHere("here"))).toBeUndefined();
-  expect(staleReason({ ...own, process: "another boot:1" }, NOW, isHere("here"))).toMatch(/no more/);
+  expect(staleReason({ ...own, process: "another-boot pid:[1] 1" }, NOW, isHere("here"))).toMatch(/no more/);
 });
