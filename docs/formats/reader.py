@@ -211,15 +211,18 @@ class Repository:
         print(f"{where}: {error}", file=sys.stderr)
 
     def open_key_file(self, name, kind, secret):
-        fields = dict(format="cyrvault key", id=name[:32], created=".*", kdf=dict, wrap=dict, check="[0-9a-f]{32}")
-        value = read_json(read_file(os.path.join(self.path, "keys", name), 1 << 20), fields)
+        data = read_file(os.path.join(self.path, "keys", name), 1 << 20)
+        # A key that may only write says so, and is of no use here.
+        rights = dict(rights="write") if b'\n  "rights": "write",\n' in data else {}
+        fields = dict(format="cyrvault key", id=name[:32], created=".*", **rights, kdf=dict, wrap=dict, check="[0-9a-f]{32}")
+        value = read_json(data, fields)
         kdf, wrap = value["kdf"], value["wrap"]
         need(sha(printed({**value, "check": ""}))[:16].hex() == value["check"], "damaged")
         need(list(wrap) == ["scheme", "sealed"] and wrap["scheme"] == 1, "unknown way of wrapping")
         salt = kdf.get("salt")
         need(re.fullmatch("([0-9a-f]{2}){16,64}", str(salt)), "salt")
         key = self.wrapping_key(kdf, bytes.fromhex(salt), kind, secret)
-        if key is None:
+        if key is None or rights:
             return None
         associated = printed({**value, "wrap": {**wrap, "sealed": ""}, "check": ""})
         try:

@@ -18,17 +18,19 @@ export interface Parents {
 /** Of very many runs that were interrupted, those that got furthest. */
 const CHECKPOINTS_MAX = 4;
 
+/** Only what who may read has made: of others nothing is taken over unread. Who may only write builds upon nothing. */
 export async function findParents(repository: Repository, server: string): Promise<Parents> {
+  if (!repository.mayRead) return { backup: undefined, checkpoints: [], checkpointRuns: [] };
   let backup: ManifestRoot | undefined;
   const names = (await repository.listBackups()).map(({ id }) => id).sort();
   for (const id of names.reverse()) {
-    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id)));
+    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id, "readers")));
     if (root?.server !== server) continue;
     backup = root;
     break;
   }
   const checkpoints: { readonly run: string; readonly root: ManifestRoot }[] = [];
-  for (const { run, bytes } of await repository.listCheckpoints()) {
+  for (const { run, bytes } of await repository.listCheckpoints("readers")) {
     const root = await orNothing(async () => decodeRoot(bytes));
     if (root?.server !== server || (backup !== undefined && root.startedMs < backup.startedMs)) continue;
     checkpoints.push({ run, root });

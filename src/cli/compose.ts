@@ -9,6 +9,7 @@ import { assembleMessage } from "../chunker/assemble.ts";
 import { Keyring } from "../keys/keyring.ts";
 import { initRepository, openRepository, type Repository } from "../store/repository.ts";
 import type { Secret, WrappingSecret } from "../store/secret.ts";
+import type { OwnPacks } from "../store/vouching.ts";
 
 export type Access = "read" | "write";
 
@@ -22,6 +23,8 @@ interface UnlockOptions {
 export interface OpenStoredOptions extends UnlockOptions {
   readonly clock: Clock;
   readonly log: Logger;
+  /** For a key that may only write: what this machine has stored with it. */
+  readonly ownPacks?: (repository: string) => OwnPacks;
 }
 
 export interface OpenedRepository {
@@ -48,9 +51,9 @@ export async function openStored(location: string, options: OpenStoredOptions): 
 }
 
 async function open(backend: Backend, options: OpenStoredOptions): Promise<Repository> {
-  const { clock, log } = options;
+  const { clock, log, ownPacks } = options;
   return await withSecret(options, (password) =>
-    openRepository(backend, { password, assemble: assembleMessage, clock, log }),
+    openRepository(backend, { password, assemble: assembleMessage, clock, log, ownPacks }),
   );
 }
 

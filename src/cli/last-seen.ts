@@ -70,11 +70,13 @@ export class LastSeen {
           hint,
         },
       );
-    if (gc > 0 && !(await has(gcName(gc)))) return rolledBack(`${gcName(gc)} is not there any more`);
+    const deleted = await newestRecord(repository);
+    // Records that tell nobody anything go, the newest stays.
+    if (deleted < gc) return rolledBack(`${gcName(gc)} is not there, nor a later one`);
     if (backup === null || (await has(backupName(backup))) || (await has(forgottenName(backup))))
       return undefined;
     // Pruned, or gone while others went on.
-    if (await has(gcName(gc + 1))) return undefined;
+    if (deleted > gc) return undefined;
     const newest = (await repository.listBackups()).at(-1)?.id;
     if (newest !== undefined && newest > backup) return undefined;
     return rolledBack(`backup ${backup} was neither forgotten nor pruned, and is not there`);
@@ -83,11 +85,7 @@ export class LastSeen {
   /** @throws {CyrvaultError} `IO`, `NO_SPACE`: it is not remembered. */
   async remember(repository: Repository): Promise<void> {
     const backup = (await repository.listBackups()).at(-1)?.id ?? null;
-    let gc = 0;
-    for await (const { name } of repository.backend.list(GC_PREFIX)) {
-      const number = /^gc\/(\d{8})$/.exec(name)?.[1];
-      if (number !== undefined) gc = Math.max(gc, Number(number));
-    }
+    const gc = await newestRecord(repository);
     const seen: Seen = {
       format: FORMAT,
       repository: repository.id,
@@ -125,4 +123,14 @@ export class LastSeen {
       return undefined;
     }
   }
+}
+
+/** Of deletion; 0: none. */
+async function newestRecord({ backend }: Repository): Promise<number> {
+  let newest = 0;
+  for await (const { name } of backend.list(GC_PREFIX)) {
+    const number = /^gc\/(\d{8})$/.exec(name)?.[1];
+    if (number !== undefined) newest = Math.max(newest, Number(number));
+  }
+  return newest;
 }

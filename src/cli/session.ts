@@ -5,10 +5,13 @@ import { createLogger, type Logger } from "../base/log.ts";
 import { Progress } from "../base/progress.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Repository } from "../store/repository.ts";
+import { writeOnly } from "../store/seal-header.ts";
 import type { Secret } from "../store/secret.ts";
+import type { OwnPacks } from "../store/vouching.ts";
 import { type Access, openStored, openStoredKeys } from "./compose.ts";
 import { cacheDirectory, LastSeen } from "./last-seen.ts";
 import type { Output } from "./output.ts";
+import { OwnPacksFile } from "./own-packs.ts";
 import { askPassword, givenSecret, isSecretNamed, type SecretSource } from "./password.ts";
 import { ProgressDisplay, type ProgressStyle } from "./progress-display.ts";
 import type { Terminal } from "./terminal.ts";
@@ -84,12 +87,13 @@ export class Session {
 
   /**
    * `read` writes nothing at all: it works on read-only media and beside everybody. Whoever writes refuses a repository that
-   * this machine has seen newer; whoever reads, or takes it at `whateverAge`, is warned.
+   * this machine has seen newer; whoever reads, or takes it at `whateverAge`, is warned. A key that may only write is refused
+   * but where it is enough.
    */
   async withRepository<T>(
     access: Access,
     use: (repository: Repository) => Promise<T>,
-    options: { readonly whateverAge?: boolean } = {},
+    options: { readonly whateverAge?: boolean; readonly mayBeWriteOnly?: boolean } = {},
   ): Promise<T> {
     const { repository, close } = await openStored(this.location, {
       access,
@@ -97,8 +101,11 @@ export class Session {
       ask: () => askPassword(this.terminal),
       clock: this.clock,
       log: this.log,
+      ownPacks: (id) => this.#ownPacks(id),
     });
     try {
+      if (!repository.mayRead && options.mayBeWriteOnly !== true)
+        throw writeOnly("this needs a key that may read");
       const { description } = repository.backend.properties;
       const seen = this.#cache === undefined ? undefined : new LastSeen(this.#cache, description);
       const older = await seen?.compare(repository);
@@ -112,6 +119,17 @@ export class Session {
     } finally {
       await close();
     }
+  }
+
+  #ownPacks(repository: string): OwnPacks {
+    if (this.#cache !== undefined)
+      return new OwnPacksFile(this.#cache, repository, ({ message }) =>
+        this.log.warning("what is stored is not remembered: it will be stored again", { reason: message }),
+      );
+    this.log.warning("nothing is remembered of what is stored: each backup stores everything again", {
+      hint: "set $CYRVAULT_CACHE_DIR",
+    });
+    return { has: () => false, add: () => undefined };
   }
 
   /** After a repository was made where another one may have been. @param place - the description of its backend. */

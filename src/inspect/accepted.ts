@@ -17,6 +17,7 @@ const FORMAT = 1;
 
 /** Sorted. None where nobody has accepted anything. @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
 export async function readAcceptRules(place: SealedPlace, server: string): Promise<readonly string[]> {
+  if (!place.sealer.mayRead) return [];
   const read = await readSealedJson(place, nameFor(place.sealer, server), PURPOSE, FILE_BYTES_MAX);
   if (read === undefined) return [];
   const { fields, at } = read;

@@ -1,6 +1,8 @@
 /** The keys of an encrypted repository, opened with one of them: listing, adding, replacing, removing, printing. */
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
+import { readRuns } from "../store/backup-files.ts";
+import { type AnyKeySet, type KeySet, mayRead, sealContextOf, writeOnlyKeySet } from "../store/key-set.ts";
 import {
   describeKeyFile,
   type KeyFile,
@@ -11,10 +13,19 @@ import {
   type ScryptCost,
 } from "../store/keys.ts";
 import { encodePaperKey } from "../store/paper-key.ts";
-import { checkWritable, type RepositoryConfig } from "../store/repository-config.ts";
+import {
+  CONFIG_NAME,
+  checkWritable,
+  encodeConfig,
+  type RepositoryConfig,
+  WRITE_ONLY_KEYS,
+} from "../store/repository-config.ts";
+import { writeOnly } from "../store/seal-header.ts";
+import { Sealer } from "../store/sealer.ts";
 import type { Secret, WrappingSecret } from "../store/secret.ts";
+import { type Here, isStaleRun } from "../store/stale-run.ts";
 import { storeSelfTest } from "../store/store-self-test.ts";
-import { type OpenedKeys, readConfig, readKeyFiles, unlock } from "../store/unlock.ts";
+import { readConfig, readKeyFiles, unlock } from "../store/unlock.ts";
 
 export interface KeyEntry extends Partial<KeyFileDescription> {
   readonly id: string;
@@ -38,12 +49,15 @@ export interface RemovalPlan {
 export class Keyring {
   readonly config: RepositoryConfig;
   readonly #backend: Backend;
-  readonly #opened: OpenedKeys;
+  /** The key file that was opened; undefined for a key from paper. */
+  readonly #name: string | undefined;
+  readonly #keySet: KeySet;
 
-  private constructor(backend: Backend, config: RepositoryConfig, opened: OpenedKeys) {
+  private constructor(backend: Backend, config: RepositoryConfig, name: string | undefined, keySet: KeySet) {
     this.#backend = backend;
     this.config = config;
-    this.#opened = opened;
+    this.#name = name;
+    this.#keySet = keySet;
   }
 
   /** @throws {CyrvaultError} as `openRepository`; `USAGE`: the repository is not encrypted. */
@@ -53,7 +67,9 @@ export class Keyring {
     const opened = await unlock(backend, config, secret);
     if (opened === undefined)
       throw new CyrvaultError("USAGE", "the repository is not encrypted: it has no keys");
-    return new Keyring(backend, config, opened);
+    const { name, keySet } = opened;
+    if (!mayRead(keySet)) throw writeOnly("keys cannot be looked at or changed");
+    return new Keyring(backend, config, name, keySet);
   }
 
   /** The oldest first; damaged ones last. */
@@ -71,11 +87,50 @@ export class Keyring {
     secret: WrappingSecret,
     options: KeyOptions,
   ): Promise<{ readonly id: string; readonly isNew: boolean }> {
+    return await this.#add(this.#keySet, secret, options);
+  }
+
+  /**
+   * As `add`, a key that may only write. From now on, and for good, writers go by what is vouched for.
+   * @param options.here - this machine: which runs are at work.
+   * @throws {CyrvaultError} `LOCKED`: a run is at work that knows nothing of it. Nothing opens with the new secret then.
+   */
+  async addWriteOnly(
+    secret: WrappingSecret,
+    options: KeyOptions & { readonly here: Here },
+  ): Promise<{ readonly id: string; readonly isNew: boolean }> {
+    checkWritable(this.config);
+    const sealer = new Sealer(sealContextOf(this.#keySet));
+    const { read, write } = this.config.features;
+    if (!write.includes(WRITE_ONLY_KEYS)) {
+      const features = { read, write: [...write, WRITE_ONLY_KEYS].sort() };
+      await this.#backend.replace(CONFIG_NAME, encodeConfig({ ...this.config, features }, sealer));
+    }
+    for (const run of await readRuns(this.#backend, sealer))
+      if (!isStaleRun(run, options.nowMs, options.here))
+        throw new CyrvaultError("LOCKED", `run ${run.run} of ${run.server} is at work on ${run.host}`, {
+          hint: "wait until it has ended, then give the command again",
+        });
+    return await this.#add(writeOnlyKeySet(this.#keySet), secret, options);
+  }
+
+  async #add(
+    keySet: AnyKeySet,
+    secret: WrappingSecret,
+    options: KeyOptions,
+  ): Promise<{ readonly id: string; readonly isNew: boolean }> {
     checkWritable(this.config);
     const present = await this.#findOpenedBy(secret);
-    if (present !== undefined) return { id: idOf(present), isNew: false };
+    if (present !== undefined) {
+      if (mayRead(present.keySet) === mayRead(keySet)) return { id: idOf(present.name), isNew: false };
+      const rights = mayRead(keySet) ? "may only write" : "may read";
+      throw new CyrvaultError(
+        "USAGE",
+        `key ${shortId(idOf(present.name))} opens with this already, and ${rights}`,
+      );
+    }
     const { nowMs, scrypt } = options;
-    const file = await makeTestedKeyFile(this.#opened.keySet, secret, {
+    const file = await makeTestedKeyFile(keySet, secret, {
       createdMs: nowMs,
       ...(scrypt !== undefined && { cost: scrypt }),
     });
@@ -96,8 +151,8 @@ export class Keyring {
           hint: "open the repository with another key to remove it: that proves that there is one; or replace it by `cyrvault key passwd`",
         });
     const staying = entries.filter((entry) => !going.has(entry));
-    if (!staying.some(({ damage }) => damage === undefined))
-      throw new CyrvaultError("KEY_NEEDED", "no key would be left in the repository", {
+    if (!staying.some(({ damage, isWriteOnly }) => damage === undefined && isWriteOnly === false))
+      throw new CyrvaultError("KEY_NEEDED", "no key that may read would be left in the repository", {
         hint: "add another one first: cyrvault key add",
       });
     return { going: [...going], staying };
@@ -107,7 +162,7 @@ export class Keyring {
   async remove(plan: RemovalPlan): Promise<void> {
     checkWritable(this.config);
     // Two that remove each other's key at once must not leave none: whoever comes last puts its own back.
-    const { name } = this.#opened;
+    const name = this.#name;
     const own = name === undefined ? undefined : await this.#fileOf(name);
     for (const { id } of plan.going) await this.#backend.remove(keyFileName(id));
     if (name === undefined || own === undefined) return;
@@ -116,7 +171,7 @@ export class Keyring {
 
   /** The key that a new secret would replace. @throws {CyrvaultError} `USAGE`: it came from paper. */
   planReplacement(): { readonly old: string } {
-    const { name } = this.#opened;
+    const name = this.#name;
     if (name === undefined)
       throw new CyrvaultError("USAGE", "a paper key is in use: there is no password to replace", {
         hint: "add a password (cyrvault key add) and remove the one that is lost (cyrvault key remove)",
@@ -137,11 +192,11 @@ export class Keyring {
 
   /** Lines to print on paper: with them alone the repository opens. */
   paper(): string[] {
-    return encodePaperKey(this.config.id, this.#opened.keySet);
+    return encodePaperKey(this.config.id, this.#keySet);
   }
 
   #describe(file: KeyFile): KeyEntry {
-    const inUse = file.name === this.#opened.name;
+    const inUse = file.name === this.#name;
     try {
       return { ...describeKeyFile(file), inUse };
     } catch (error) {
@@ -150,12 +205,14 @@ export class Keyring {
     }
   }
 
-  async #findOpenedBy(secret: WrappingSecret): Promise<string | undefined> {
+  async #findOpenedBy(
+    secret: WrappingSecret,
+  ): Promise<{ readonly name: string; readonly keySet: AnyKeySet } | undefined> {
     const files = await readKeyFiles(this.#backend);
     try {
       // Of those that open, the first: a leftover of an init that broke off has other keys, and is none of ours.
-      const { name, keySet } = await openKeyFiles(files, secret);
-      return Buffer.from(keySet.indexKey).equals(this.#opened.keySet.indexKey) ? name : undefined;
+      const opened = await openKeyFiles(files, secret);
+      return Buffer.from(opened.keySet.indexKey).equals(this.#keySet.indexKey) ? opened : undefined;
     } catch (error) {
       if (isCyrvaultError(error)) return undefined;
       throw error;

@@ -5,6 +5,7 @@ import { deriveKey, openBytes, SEAL_BYTES, sealBytes } from "./seal.ts";
 import { SECRET_BYTES } from "./seal-context.ts";
 
 /** RFC 8410: what stands before the 32 bytes. */
+const SIGNING_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 const PRIVATE_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
 const PUBLIC_PREFIX = Buffer.from("302a300506032b656e032100", "hex");
 
@@ -12,6 +13,12 @@ export const AGREED_BYTES = SECRET_BYTES + SECRET_BYTES + SEAL_BYTES;
 
 export function agreementPublicKey(privateKey: Uint8Array): Buffer {
   return rawPublic(createPublicKey(privateObject(privateKey)));
+}
+
+/** Ed25519. @param seed - the private key of RFC 8032. */
+export function signingPublicKey(seed: Uint8Array): Buffer {
+  const key = Buffer.concat([SIGNING_PREFIX, seed]);
+  return rawPublic(createPublicKey(createPrivateKey({ key, format: "der", type: "pkcs8" })));
 }
 
 /**

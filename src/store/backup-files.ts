@@ -63,12 +63,20 @@ export async function listBackups(backend: Backend): Promise<BackupFile[]> {
   return backups.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
-/** @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
-export async function readBackup(backend: Backend, sealer: Sealer, id: string): Promise<Buffer> {
+/**
+ * @param by - `readers`: one that was made with a key that may only write is damage.
+ * @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`.
+ */
+export async function readBackup(
+  backend: Backend,
+  sealer: Sealer,
+  id: string,
+  by?: "readers",
+): Promise<Buffer> {
   const name = backupName(id);
   const sealed = timeOfId(id) === undefined ? undefined : await backend.read(name, ROOT_BYTES_MAX);
   if (sealed === undefined) throw new CyrvaultError("BACKUP_NOT_FOUND", `no backup ${id}`);
-  return sealer.openNamed("backup", name, sealed);
+  return sealer.openNamed("backup", name, sealed, by);
 }
 
 /** Opened again before it is handed out: a root that does not open must not become a backup. */
@@ -81,7 +89,8 @@ export function sealRoot(
   if (bytes.length > ROOT_BYTES_MAX / 2)
     throw new CyrvaultError("IO", `the manifest root is too large: ${bytes.length} bytes`);
   const sealed = sealer.sealNamed(purpose, name, bytes);
-  if (!sealer.openNamed(purpose, name, sealed).equals(bytes))
+  // Who may only write has compared all but the wrapping of the key.
+  if (sealer.mayRead && !sealer.openNamed(purpose, name, sealed).equals(bytes))
     throw new CyrvaultError("REPOSITORY_DAMAGED", `${name}: what was sealed does not open to the same`, {
       hint: "nothing of it has been kept; test this machine's memory",
     });
@@ -89,7 +98,11 @@ export function sealRoot(
 }
 
 /** Oldest first. One that is damaged is left out: a checkpoint only saves work. */
-export async function readCheckpoints(backend: Backend, sealer: Sealer): Promise<Checkpoint[]> {
+export async function readCheckpoints(
+  backend: Backend,
+  sealer: Sealer,
+  by?: "readers",
+): Promise<Checkpoint[]> {
   const runs: string[] = [];
   for await (const { name } of backend.list(CHECKPOINTS_PREFIX)) {
     const run = name.slice(CHECKPOINTS_PREFIX.length);
@@ -98,7 +111,7 @@ export async function readCheckpoints(backend: Backend, sealer: Sealer): Promise
   const checkpoints: Checkpoint[] = [];
   for (const run of runs.sort()) {
     try {
-      const checkpoint = await readCheckpoint(backend, sealer, run);
+      const checkpoint = await readCheckpoint(backend, sealer, run, by);
       if (checkpoint === undefined) continue;
       checkpoints.push({ ...checkpoint, record: await readRun(backend, sealer, run) });
     } catch (error) {
@@ -113,11 +126,12 @@ export async function readCheckpoint(
   backend: Backend,
   sealer: Sealer,
   run: string,
+  by?: "readers",
 ): Promise<Omit<Checkpoint, "record"> | undefined> {
   const name = checkpointName(run);
   const sealed = await backend.read(name, ROOT_BYTES_MAX);
   if (sealed === undefined) return undefined;
-  const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed), name);
+  const reader = new ByteReader(sealer.openNamed("checkpoint", name, sealed, by), name);
   const server = reader.text();
   return { run, server, bytes: reader.raw(reader.remaining) };
 }

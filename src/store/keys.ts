@@ -2,7 +2,7 @@
 import { createHash, randomBytes, scrypt } from "node:crypto";
 import { toHex } from "../base/bytes.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { decodeKeySet, encodeKeySet, type KeySet } from "./key-set.ts";
+import { type AnyKeySet, decodeKeySet, encodeKeySet, mayRead } from "./key-set.ts";
 import { deriveKey, openBytes, sealBytes } from "./seal.ts";
 import { SECRET_BYTES } from "./seal-context.ts";
 import { nameOfSecret, type Password, type SecretFile, type WrappingSecret } from "./secret.ts";
@@ -42,6 +42,8 @@ export interface KeyFileDescription {
   /** RFC 3339, UTC. */
   readonly created: string;
   readonly opensWith: "password" | "key file";
+  /** It opens no content. */
+  readonly isWriteOnly: boolean;
 }
 
 type Kdf =
@@ -53,6 +55,8 @@ interface KeyFileFields {
   readonly version: number;
   readonly id: string;
   readonly created: string;
+  /** Absent: all. */
+  readonly rights?: "write";
   readonly kdf: Kdf;
   readonly wrap: { readonly scheme: number; readonly sealed: string };
   readonly check: string;
@@ -64,7 +68,7 @@ interface KeyFileFields {
  * @param options.cost - for a password.
  */
 export async function makeKeyFile(
-  keySet: KeySet,
+  keySet: AnyKeySet,
   secret: WrappingSecret,
   options: {
     readonly createdMs: number;
@@ -85,6 +89,7 @@ export async function makeKeyFile(
     version: VERSION,
     id,
     created: new Date(options.createdMs).toISOString(),
+    ...(mayRead(keySet) ? {} : { rights: "write" as const }),
     kdf,
     wrap: { scheme: WRAP_SCHEME, sealed: "" },
     check: "",
@@ -103,7 +108,7 @@ export async function makeKeyFile(
 export async function makeTestedKeyFile(...given: Parameters<typeof makeKeyFile>): Promise<KeyFile> {
   const [keySet, secret] = given;
   const file = await makeKeyFile(...given);
-  let opened: KeySet | undefined;
+  let opened: AnyKeySet | undefined;
   let cause: unknown;
   try {
     opened = (await openKeyFiles([file], secret)).keySet;
@@ -126,7 +131,7 @@ export async function makeTestedKeyFile(...given: Parameters<typeof makeKeyFile>
 export async function openKeyFiles(
   files: readonly KeyFile[],
   secret: WrappingSecret,
-): Promise<{ readonly keySet: KeySet; readonly name: string }> {
+): Promise<{ readonly keySet: AnyKeySet; readonly name: string }> {
   let wrong: CyrvaultError | undefined;
   let untried: CyrvaultError | undefined;
   for (const file of files) {
@@ -146,7 +151,7 @@ export async function openKeyFiles(
   });
 }
 
-async function openKeyFile(file: KeyFile, secret: WrappingSecret): Promise<KeySet> {
+async function openKeyFile(file: KeyFile, secret: WrappingSecret): Promise<AnyKeySet> {
   const fields = parse(file);
   const wrappingKey = await wrappingKeyOf(secret, fields.kdf);
   if (wrappingKey === undefined)
@@ -159,7 +164,10 @@ async function openKeyFile(file: KeyFile, secret: WrappingSecret): Promise<KeySe
     // The file's checksum has been verified: what is left is the secret.
     throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this key`, { cause });
   }
-  return decodeKeySet(plain);
+  const keySet = decodeKeySet(plain);
+  if (mayRead(keySet) !== (fields.rights === undefined))
+    throw damaged(file.name, "it does not hold the keys that it says it holds");
+  return keySet;
 }
 
 /** @throws {CyrvaultError} `REPOSITORY_DAMAGED`, `REPOSITORY_VERSION`. Needs no secret: `check` uses it too. */
@@ -169,8 +177,9 @@ export function verifyKeyFile(file: KeyFile): void {
 
 /** @throws {CyrvaultError} as `verifyKeyFile`. */
 export function describeKeyFile(file: KeyFile): KeyFileDescription {
-  const { id, created, kdf } = parse(file);
-  return { id, created, opensWith: kdf.name === "scrypt" ? "password" : "key file" };
+  const { id, created, kdf, rights } = parse(file);
+  const opensWith = kdf.name === "scrypt" ? "password" : "key file";
+  return { id, created, opensWith, isWriteOnly: rights === "write" };
 }
 
 function parse(file: KeyFile): KeyFileFields {
@@ -199,6 +208,8 @@ function parse(file: KeyFile): KeyFileFields {
     throw damaged(name, "it is another key's file");
   if (typeof created !== "string" || typeof kdf !== "object" || typeof wrap !== "object" || !kdf || !wrap)
     throw damaged(name, "a field is lacking");
+  const rights: unknown = fields.rights;
+  if (rights !== undefined && rights !== "write") throw unsupported(name, `rights ${String(rights)}`);
   const derivation: unknown = kdf.name;
   if (derivation !== "scrypt" && derivation !== "key-file")
     throw unsupported(name, `key derivation ${String(derivation)}`);

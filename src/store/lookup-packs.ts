@@ -12,6 +12,8 @@ export interface PackSlot {
   live: boolean;
   /** Marked for deletion: may be read, counts as absent for deduplication. */
   marked: boolean;
+  /** Whether it may be deduplicated against as far as its writer goes; undefined: not known yet. */
+  isVouched: boolean | undefined;
   /** Why its directory could not be read. */
   unreadable: Error | undefined;
 }
@@ -42,6 +44,7 @@ export class LookupPacks {
       objects: 0,
       live: false,
       marked: false,
+      isVouched: undefined,
       unreadable: undefined,
     };
     this.#slots.push(slot);

@@ -18,6 +18,7 @@ import { PACKS_PREFIX, type PackId, type PackKind, parsePackName } from "./pack-
 import type { Sealer } from "./sealer.ts";
 import type { Segment } from "./segment.ts";
 import { mergeSegments, planMerge } from "./segment-merge.ts";
+import type { Vouching } from "./vouching.ts";
 
 /** Packs whose directories are read at once. */
 const BATCH = 8;
@@ -52,6 +53,7 @@ export class Lookup {
   /** What a flush under way is writing. */
   #frozen: LoosePacks | undefined;
   #index: LookupIndex | undefined;
+  #vouching: Vouching | undefined;
   #generation = 0;
   #isReady = false;
   #isStale = false;
@@ -83,6 +85,11 @@ export class Lookup {
   /** Packs that may be read, but count as absent for deduplication. @param marked - hex. */
   setMarked(marked: ReadonlySet<string>): void {
     for (const pack of this.packs.live()) pack.marked = marked.has(pack.hex);
+  }
+
+  /** From now on nothing counts for deduplication but what `vouching` lets count. */
+  setVouching(vouching: Vouching): void {
+    this.#vouching = vouching;
   }
 
   /** Grows whenever entries have moved from memory into a segment: a miss from before must be asked again. */
@@ -128,13 +135,16 @@ export class Lookup {
 
   /** A pack that is durable. Its objects are found from now on. */
   async addPack(packId: PackId, packKind: PackKind, directory: PackDirectory): Promise<void> {
-    this.#loose.add(this.packs.take(packId), packKind, directory);
+    const pack = this.packs.take(packId);
+    pack.isVouched = true;
+    this.#vouching?.wrote(pack);
+    this.#loose.add(pack, packKind, directory);
     await this.#withIndex((index) => index.addPack(packId, directory));
   }
 
   /** Whether the loose table has it in a pack that is not marked: no waiting. */
   isLoose(id: Uint8Array): boolean {
-    for (const { pack } of this.#looseCandidates(id)) if (!pack.marked) return true;
+    for (const { pack } of this.#looseCandidates(id)) if (!pack.marked && this.#isTrusted(pack)) return true;
     return false;
   }
 
@@ -155,10 +165,24 @@ export class Lookup {
       const id = ids[i] as Uint8Array;
       const hit = hits?.[i];
       if (hit === "absent") known.push(this.isLoose(id));
-      else if (hit?.pack.live === true && !hit.pack.marked) known.push(true);
-      else known.push(this.isLoose(id) || (await this.#inSegments(id)).some(({ pack }) => !pack.marked));
+      else if (hit?.pack.live === true && (await this.#counts(hit, id))) known.push(true);
+      else known.push(this.isLoose(id) || (await this.#someCounts(id)));
     }
     return known;
+  }
+
+  async #someCounts(id: Uint8Array): Promise<boolean> {
+    for (const candidate of await this.#inSegments(id)) if (await this.#counts(candidate, id)) return true;
+    return false;
+  }
+
+  async #counts({ pack, ordinal }: Candidate, id: Uint8Array): Promise<boolean> {
+    return !pack.marked && (this.#vouching === undefined || (await this.#vouching.counts(pack, ordinal, id)));
+  }
+
+  /** Of a pack whose directory is in memory. */
+  #isTrusted(pack: PackSlot): boolean {
+    return this.#vouching === undefined || pack.isVouched === true;
   }
 
   /** Makes a segment of what is loose: durable and in use when the promise resolves. */
@@ -262,6 +286,8 @@ export class Lookup {
     try {
       const opened = await openPack(backend, pack.packId, sealer.context);
       if (opened === undefined) pack.live = false;
+      else if (this.#vouching !== undefined) this.#vouching.opened(pack, opened.seal.isUnvouched);
+      else if (sealer.mayRead) pack.isVouched ??= !opened.seal.isUnvouched;
       return opened;
     } catch (error) {
       if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;

@@ -12,9 +12,15 @@ import {
   packName,
   parsePackKind,
 } from "./pack-types.ts";
-import { openBytes, SEAL_BYTES, sealBytes } from "./seal.ts";
+import { openBytes, SEAL_BYTES, type SealKey, sealBytes } from "./seal.ts";
 import type { SealContext } from "./seal-context.ts";
-import { decodeSealedHeader, encodeSealedHeader, PACK_MAGIC, type SealedHeader } from "./seal-header.ts";
+import {
+  decodeSealedHeader,
+  encodeSealedHeader,
+  PACK_MAGIC,
+  requireOpen,
+  type SealedHeader,
+} from "./seal-header.ts";
 import { type FileSeal, Sealer } from "./sealer.ts";
 
 const ROLE_BLOCK = 1;
@@ -27,7 +33,9 @@ export class PackSeal {
   readonly header: Buffer;
   readonly epoch: number;
   readonly writerId: Uint8Array;
-  readonly #key: Uint8Array | undefined;
+  readonly #key: SealKey | "shut";
+  /** `isUnvouched` of its header. */
+  readonly isUnvouched: boolean;
   readonly #directorySeal: FileSeal;
 
   private constructor(context: SealContext, packKind: PackKind, header: SealedHeader) {
@@ -37,6 +45,7 @@ export class PackSeal {
     this.epoch = header.epoch;
     this.writerId = header.writerId;
     this.#key = header.key;
+    this.isUnvouched = header.isUnvouched;
     this.#directorySeal = new Sealer(context).fileSeal(DIRECTORY_PURPOSE, header.id);
   }
 
@@ -65,7 +74,8 @@ export class PackSeal {
   /** Compresses and seals. @param offset - of the block, from the start of the pack. */
   sealBlock(number: number, offset: number, raw: Uint8Array, compression: Compression | "none"): SealedBlock {
     const { codec, bytes } = compress(raw, compression);
-    const stored = sealBytes(this.#key, number, this.#blockPlace(number, offset), bytes);
+    const key = requireOpen(this.#key, packName(this.packId));
+    const stored = sealBytes(key, number, this.#blockPlace(number, offset), bytes);
     if (codec !== CODEC.none) giveBack(bytes);
     return { stored, place: { offset, storedBytes: stored.length, rawBytes: raw.length, codec } };
   }
@@ -81,7 +91,13 @@ export class PackSeal {
       throw new CyrvaultError("REPOSITORY_DAMAGED", `${what}: wrong length`, {
         context: { expected: place.storedBytes, actual: stored.length },
       });
-    const bytes = openBytes(this.#key, number, this.#blockPlace(number, place.offset), stored, what);
+    const bytes = openBytes(
+      requireOpen(this.#key, what),
+      number,
+      this.#blockPlace(number, place.offset),
+      stored,
+      what,
+    );
     const raw = decompress(place.codec, bytes, place.rawBytes);
     if (this.#key !== undefined && place.codec !== CODEC.none) giveBack(bytes);
     return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { equalBytes } from "../base/bytes.ts";
 import { assert, CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { decodeKeySet, encodeKeySet, type KeySet } from "./key-set.ts";
+import { decodeKeySet, encodeKeySet, type KeySet, mayRead } from "./key-set.ts";
 
 const TITLE = "cyrvault paper key 1";
 const LINE_BYTES = 20;
@@ -60,11 +60,13 @@ export function decodePaperKey(
   if (!equalBytes(content.subarray(0, 16), Buffer.from(repository, "hex")))
     throw mistake(what, "the line with the repository's id is not as it was printed");
   try {
-    return { repository, keySet: decodeKeySet(content.subarray(16)) };
+    const keySet = decodeKeySet(content.subarray(16));
+    if (mayRead(keySet)) return { repository, keySet };
   } catch (cause) {
     if (!isCyrvaultError(cause, "REPOSITORY_DAMAGED")) throw cause;
     throw mistake(what, "it holds no key", cause);
   }
+  throw mistake(what, "it holds a key that may only write");
 }
 
 function decodeLine(line: string, number: number, isLast: boolean, what: string): Buffer {

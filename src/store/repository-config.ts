@@ -18,7 +18,7 @@ export interface RepositoryConfig {
   readonly encrypted: boolean;
   /** What writers aim at: names to integers. A reader needs none of them. */
   readonly parameters: Readonly<Record<string, number>>;
-  /** Additions to the format, by name, without which one cannot read, or must not write. This version knows none. */
+  /** Additions to the format, by name, without which one cannot read, or must not write. */
   readonly features: RepositoryFeatures;
   readonly mac: string;
 }
@@ -27,6 +27,10 @@ export interface RepositoryFeatures {
   readonly read: readonly string[];
   readonly write: readonly string[];
 }
+
+/** There are keys that may only write: what their holders store counts for nobody's deduplication but their own. */
+export const WRITE_ONLY_KEYS = "write-only-keys";
+const KNOWN_FOR_WRITING: readonly string[] = [WRITE_ONLY_KEYS];
 
 export const NO_FEATURES: RepositoryFeatures = { read: [], write: [] };
 
@@ -112,7 +116,8 @@ function isFeatures(value: unknown): value is RepositoryFeatures {
 
 /** @throws {CyrvaultError} `REPOSITORY_VERSION`: this version could do harm by writing. */
 export function checkWritable(config: RepositoryConfig): void {
-  if (config.features.write.length > 0) throw unknownFeatures(config.features.write);
+  const unknown = config.features.write.filter((name) => !KNOWN_FOR_WRITING.includes(name));
+  if (unknown.length > 0) throw unknownFeatures(unknown);
 }
 
 function unknownFeatures(names: readonly string[]): CyrvaultError {

@@ -27,9 +27,11 @@ import {
   checkWritable,
   DEFAULT_PARAMETERS,
   encodeConfig,
+  isConfigOf,
   NO_FEATURES,
   REPOSITORY_ID_BYTES,
   type RepositoryConfig,
+  WRITE_ONLY_KEYS,
 } from "./repository-config.ts";
 import { Run, type RunOptions } from "./run.ts";
 import type { RunRecord } from "./run-record.ts";
@@ -38,6 +40,7 @@ import { Sealer } from "./sealer.ts";
 import type { Secret, WrappingSecret } from "./secret.ts";
 import { storeSelfTest } from "./store-self-test.ts";
 import { readConfig, unlock } from "./unlock.ts";
+import { type OwnPacks, Vouching } from "./vouching.ts";
 
 const PAGE_CACHE_BYTES = 16 * 1024 * 1024;
 
@@ -54,6 +57,8 @@ export interface OpenOptions {
   readonly assemble: AssembleMessage;
   /** Where the object index of a repository without a local directory may lie. */
   readonly cacheDirectory?: string | undefined;
+  /** For a key that may only write. Without it every run stores everything. */
+  readonly ownPacks?: ((repository: string) => OwnPacks) | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly reader?: ObjectReaderOptions;
@@ -129,6 +134,7 @@ export class Repository {
   readonly #log: Logger;
   readonly #indexDirectory: string | undefined;
   readonly #runs = new Set<Run>();
+  readonly #ownPacks: OwnPacks | undefined;
   #indexUsers = 0;
 
   constructor(backend: Backend, config: RepositoryConfig, context: SealContext, options: OpenOptions) {
@@ -140,6 +146,8 @@ export class Repository {
     this.sealer = new Sealer(context);
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
+    if (!this.sealer.mayRead)
+      this.#ownPacks = options.ownPacks?.(config.id) ?? { has: () => false, add: () => undefined };
     this.lookup = new Lookup({
       backend,
       sealer: this.sealer,
@@ -166,10 +174,10 @@ export class Repository {
     return listBackups(this.backend);
   }
 
-  /** The root as it was given to the commit. @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
-  readBackup(id: string): Promise<Buffer> {
+  /** The root as it was given to the commit. @param by - as for `readBackup` of backup-files.ts. @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
+  readBackup(id: string, by?: "readers"): Promise<Buffer> {
     this.lookup.markStale();
-    return readBackup(this.backend, this.sealer, id);
+    return readBackup(this.backend, this.sealer, id, by);
   }
 
   /** Roots of the checkpoints that there are, of all servers, oldest run first. */
@@ -177,9 +185,9 @@ export class Repository {
     return (await this.listCheckpoints()).map(({ bytes }) => bytes);
   }
 
-  listCheckpoints(): Promise<Checkpoint[]> {
+  listCheckpoints(by?: "readers"): Promise<Checkpoint[]> {
     this.lookup.markStale();
-    return readCheckpoints(this.backend, this.sealer);
+    return readCheckpoints(this.backend, this.sealer, by);
   }
 
   /** Of all servers, oldest first. */
@@ -190,6 +198,11 @@ export class Repository {
   /** Before anything is written. @throws {CyrvaultError} `REPOSITORY_VERSION`: for writing, a newer version is needed. */
   requireWritable(): void {
     checkWritable(this.config);
+  }
+
+  /** Otherwise the key in use may only write. */
+  get mayRead(): boolean {
+    return this.sealer.mayRead;
   }
 
   async startRun(options: RunOptions): Promise<Run> {
@@ -203,11 +216,22 @@ export class Repository {
         log: this.#log,
         acquireIndex: () => this.acquireIndex(),
         releaseIndex: () => this.releaseIndex(),
+        beforeLooking: () => this.#goByFeatures(),
       },
       options,
     );
     this.#runs.add(run);
     return run;
+  }
+
+  /** As they are now: whoever adds a first key that may only write looks which runs there are. */
+  async #goByFeatures(): Promise<void> {
+    const config = await readConfig(this.backend);
+    if (config.id !== this.id || !isConfigOf(config, this.sealer))
+      throw new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: it has been changed since it was made`);
+    checkWritable(config);
+    if (this.mayRead && !config.features.write.includes(WRITE_ONLY_KEYS)) return;
+    this.lookup.setVouching(new Vouching(this.backend, this.seal, this.#ownPacks));
   }
 
   /** Opens the object index for this process, unless it is open; where it cannot be had, nothing happens. Pairs with `releaseIndex`. */

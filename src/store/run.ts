@@ -57,6 +57,8 @@ export interface RunParts {
   /** Takes the object index if it is to be had. Called once the run stands. */
   readonly acquireIndex: () => Promise<void>;
   readonly releaseIndex: () => Promise<void>;
+  /** Called when the run can be seen by others, before it looks which packs there are. */
+  readonly beforeLooking: () => Promise<void>;
 }
 
 export class Run {
@@ -121,6 +123,7 @@ export class Run {
     try {
       await backend.create(name, sealRun(sealer, record));
       await requireParents(backend, record);
+      await parts.beforeLooking();
       await lookup.refresh({ mayWrite: true });
       lookup.setMarked((await readGcState(backend, sealer)).marked);
       await parts.acquireIndex();
@@ -249,7 +252,9 @@ export class Run {
         .filter((record) => record.run !== this.id && !isOver(record))
         .flatMap((record) => record.checkpoints),
     );
-    for (const { run, server, record } of await readCheckpoints(backend, sealer)) {
+    // Who may only write does not know whose they are.
+    const checkpoints = sealer.mayRead ? await readCheckpoints(backend, sealer) : [];
+    for (const { run, server, record } of checkpoints) {
       if (run === this.id || server !== this.#record.server || inUse.has(run)) continue;
       if (record === undefined || isOver(record)) await backend.remove(checkpointName(run));
     }

@@ -33,6 +33,11 @@ export interface KeyedSealContext {
   readonly epochs: readonly Epoch[];
   /** Of who may only write: whom to seal to. */
   readonly sealTo?: AgreementHalf;
+  /**
+   * Random, never written. From it come the keys of what this process seals to `sealTo`: so it can compare what it has
+   * written, until it ends.
+   */
+  readonly recall?: Uint8Array;
   /** 16 bytes: who writes. Stands in clear in each pack's header. */
   readonly writerId: Uint8Array;
 }

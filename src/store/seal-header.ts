@@ -42,7 +42,8 @@ export interface SealedHeader {
   readonly id: Uint8Array;
   readonly epoch: number;
   readonly writerId: Uint8Array;
-  readonly key: SealKey;
+  /** `shut`: whoever decoded it may only write. */
+  readonly key: SealKey | "shut";
   /** Sealed by somebody who may only write: nobody who may read vouches for what is in it. */
   readonly isUnvouched: boolean;
 }
@@ -71,7 +72,10 @@ export function encodeSealedHeader(
     .u8(wrap?.scheme ?? WRAP.none)
     .raw(writerId)
     .u8(wrappedBytes);
-  const key = wrap === undefined ? undefined : Uint8Array.from(random(SECRET_BYTES));
+  const key =
+    wrap === undefined
+      ? undefined
+      : Uint8Array.from((wrap.isRecalled ? recalledKey(context, fileId) : undefined) ?? random(SECRET_BYTES));
   if (wrap !== undefined && key !== undefined) writer.raw(wrap.wrap(writer.toBytes(), key));
   writer.raw(checksum(writer.toBytes()));
   return {
@@ -121,7 +125,7 @@ export function decodeSealedHeader(
   if (reader.offset !== length - CHECK_BYTES) throw reader.damaged("the header has bytes too many");
   return { header, kind, id, epoch, writerId, key: unwrap(), isUnvouched: scheme === WRAP.agreement };
 
-  function unwrap(): SealKey {
+  function unwrap(): SealKey | "shut" {
     if (!context.encrypted) {
       if (scheme !== WRAP.none) throw reader.damaged("it is encrypted, the repository is not");
       return undefined;
@@ -129,11 +133,12 @@ export function decodeSealedHeader(
     // Without this an attacker could put a file of his own making, checksums and all, in place of a sealed one.
     if (scheme === WRAP.none) throw reader.damaged("it is not encrypted, the repository is");
     const key = unwrapKeyed(context);
+    if (key === "shut") return key;
     if (key.length !== SECRET_BYTES) throw reader.damaged("the wrapped key has the wrong length");
     return Uint8Array.from(key);
   }
 
-  function unwrapKeyed(keyed: KeyedSealContext): Buffer {
+  function unwrapKeyed(keyed: KeyedSealContext): Buffer | "shut" {
     if (scheme !== WRAP.contentKey && scheme !== WRAP.agreement && scheme !== WRAP.indexKey)
       throw unsupported(what, `key wrap scheme ${scheme}`);
     // Every writer has the index key: with it nobody may make what only readers of the content can vouch for.
@@ -145,7 +150,8 @@ export function decodeSealedHeader(
     }
     if (scheme === WRAP.agreement && readers === "vouched")
       throw reader.damaged("it was sealed with a key that may only write, and is not for such a one");
-    if (keyed.sealTo !== undefined) throw writeOnly(`${what} cannot be read`);
+    if (keyed.sealTo !== undefined)
+      return (equalBytes(writerId, keyed.writerId) ? recalledKey(keyed, id) : undefined) ?? "shut";
     const holder = keyed.epochs.find(({ number }) => number === epoch);
     if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
     if (scheme === WRAP.contentKey)
@@ -161,6 +167,8 @@ interface Wrap {
   readonly epoch: number;
   /** Of the wrapped key. */
   readonly bytes: number;
+  /** The file's key comes from `recall`, if there is such. */
+  readonly isRecalled: boolean;
   wrap(associated: Uint8Array, key: Uint8Array): Buffer;
 }
 
@@ -182,14 +190,26 @@ function wrapFor(
     scheme: WRAP.agreement,
     epoch: number,
     bytes: AGREED_BYTES,
+    isRecalled: true,
     wrap: (associated, key) => wrapForAgreement(publicKey, random(SECRET_BYTES), id, associated, key),
   };
 
   function symmetric(scheme: number, epoch: number, secret: Uint8Array): Wrap {
     const bytes = SECRET_BYTES + CHECK_BYTES;
     const wrapping = wrappingKey(secret, id);
-    return { scheme, epoch, bytes, wrap: (associated, key) => sealBytes(wrapping, 0, associated, key) };
+    return {
+      scheme,
+      epoch,
+      bytes,
+      isRecalled: false,
+      wrap: (associated, key) => sealBytes(wrapping, 0, associated, key),
+    };
   }
+}
+
+function recalledKey(context: SealContext, id: Uint8Array): Buffer | undefined {
+  if (!context.encrypted || context.recall === undefined) return undefined;
+  return deriveKey(context.recall, "cyrvault recall", "", id);
 }
 
 function currentEpoch(epochs: readonly Epoch[]): Epoch {
@@ -207,7 +227,13 @@ function checksum(bytes: Uint8Array): Buffer {
   return createHash("sha256").update(bytes).digest().subarray(0, CHECK_BYTES);
 }
 
-function writeOnly(what: string): CyrvaultError {
+/** @throws {CyrvaultError} `KEY_WRITE_ONLY`. */
+export function requireOpen(key: SealKey | "shut", what: string): SealKey {
+  if (key === "shut") throw writeOnly(`${what} cannot be read`);
+  return key;
+}
+
+export function writeOnly(what: string): CyrvaultError {
   return new CyrvaultError("KEY_WRITE_ONLY", `${what}: the key in use may only write`, {
     hint: "use a password or key file that may read",
   });

@@ -4,6 +4,7 @@
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { ByteWriter } from "../base/bytes.ts";
+import { CyrvaultError } from "../base/errors.ts";
 import { deriveKey, openBytes, sealBytes } from "./seal.ts";
 import type { SealContext } from "./seal-context.ts";
 import {
@@ -11,6 +12,7 @@ import {
   encodeSealedHeader,
   HEADER_BYTES_MAX,
   type Readers,
+  requireOpen,
   SEALED_FILE_MAGIC,
 } from "./seal-header.ts";
 
@@ -36,6 +38,11 @@ export class Sealer {
 
   get encrypted(): boolean {
     return this.context.encrypted;
+  }
+
+  /** Otherwise it may only write. */
+  get mayRead(): boolean {
+    return !(this.context.encrypted && this.context.sealTo !== undefined);
   }
 
   /**
@@ -81,20 +88,35 @@ export class Sealer {
       random,
       readersOf(purpose),
     );
-    const sealed = sealBytes(key, 0, namedPlace(header, purpose, name), plain);
+    const opened = requireOpen(key, name);
+    const place = namedPlace(header, purpose, name);
+    const sealed = sealBytes(opened, 0, place, plain);
+    if (!openBytes(opened, 0, place, sealed, name).equals(plain))
+      throw new CyrvaultError("REPOSITORY_DAMAGED", `${name}: what was sealed does not open to the same`, {
+        hint: "nothing of it has been kept; test this machine's memory",
+      });
     return Buffer.concat([header, sealed]);
   }
 
-  /** @throws {CyrvaultError} `REPOSITORY_DAMAGED`, also when it was sealed for another purpose or name. */
-  openNamed(purpose: string, name: string, bytes: Uint8Array): Buffer {
+  /**
+   * @param by - `readers`: what somebody sealed who may only write is damage.
+   * @throws {CyrvaultError} `REPOSITORY_DAMAGED`, also when it was sealed for another purpose or name. `KEY_WRITE_ONLY`.
+   */
+  openNamed(purpose: string, name: string, bytes: Uint8Array, by: "anybody" | "readers" = "anybody"): Buffer {
     const { header, key } = decodeSealedHeader(
       this.context,
       SEALED_FILE_MAGIC,
       bytes.subarray(0, HEADER_BYTES_MAX),
       name,
-      readersOf(purpose),
+      by === "readers" ? "vouched" : readersOf(purpose),
     );
-    return openBytes(key, 0, namedPlace(header, purpose, name), bytes.subarray(header.length), name);
+    return openBytes(
+      requireOpen(key, name),
+      0,
+      namedPlace(header, purpose, name),
+      bytes.subarray(header.length),
+      name,
+    );
   }
 
   /** 32 bytes: under the index key, or without a key a plain SHA-256. For what must stay readable without a key. */

@@ -1,7 +1,7 @@
 /** From what is in a repository without a key, and a secret, to its keys. Format: docs/formats/repository.md. */
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { type KeySet, sealContextOf } from "./key-set.ts";
+import { type AnyKeySet, sealContextOf } from "./key-set.ts";
 import { isKeyFileName, KEY_FILE_BYTES_MAX, KEYS_PREFIX, type KeyFile, openKeyFiles } from "./keys.ts";
 import {
   CONFIG_BYTES_MAX,
@@ -15,7 +15,7 @@ import { Sealer } from "./sealer.ts";
 import type { Secret } from "./secret.ts";
 
 export interface OpenedKeys {
-  readonly keySet: KeySet;
+  readonly keySet: AnyKeySet;
   /** The key file that the secret opened; undefined for a key from paper. */
   readonly name: string | undefined;
 }
@@ -47,7 +47,7 @@ export async function unlock(
   }
   if (secret === undefined)
     throw new CyrvaultError("PASSWORD_NEEDED", "the repository is encrypted: it needs a password");
-  const isOurs = (keySet: KeySet) => isConfigOf(config, new Sealer(sealContextOf(keySet)));
+  const isOurs = (keySet: AnyKeySet) => isConfigOf(config, new Sealer(sealContextOf(keySet)));
   if (typeof secret === "object" && "kind" in secret && secret.kind === "paper") {
     if (secret.repository !== config.id)
       throw new CyrvaultError("PASSWORD_WRONG", "the paper key belongs to another repository", {

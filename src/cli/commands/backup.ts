@@ -82,19 +82,23 @@ export const registerBackup: Register = (program, act) => {
     compileLater();
     const options = backupOptions(given);
     if (given.dryRun === true) return await dryRun(session, options);
-    return await session.withRepository("write", async (repository) => {
-      const { clock, progress, signal, output, json } = session;
-      const server = options.server ?? serverName(options);
-      const acceptRules = await readAcceptRules(repository, server);
-      const here = isHere(hostname());
-      const context = { repository, clock, progress, acceptRules, signal, here };
-      const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
-        session.withProgress(() => runBackup({ ...options, server }, context)),
-      );
-      if (json) await output.object(backupObject(result));
-      else await printResult(output, result);
-      return result.incomplete ? EXIT.incomplete : undefined;
-    });
+    return await session.withRepository(
+      "write",
+      async (repository) => {
+        const { clock, progress, signal, output, json } = session;
+        const server = options.server ?? serverName(options);
+        const acceptRules = await readAcceptRules(repository, server);
+        const here = isHere(hostname());
+        const context = { repository, clock, progress, acceptRules, signal, here };
+        const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
+          session.withProgress(() => runBackup({ ...options, server }, context)),
+        );
+        if (json) await output.object(backupObject(result));
+        else await printResult(output, result);
+        return result.incomplete ? EXIT.incomplete : undefined;
+      },
+      { mayBeWriteOnly: true },
+    );
   });
 };
 

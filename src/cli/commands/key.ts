@@ -1,6 +1,8 @@
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import { type KeyEntry, type Keyring, shortId } from "../../keys/keyring.ts";
 import type { WrappingSecret } from "../../store/secret.ts";
+import { isHere } from "../../store/stale-run.ts";
 import { type Act, example, type Register } from "../command.ts";
 import { counted, humanTime } from "../humanise.ts";
 import { askNewPassword, givenNewSecret } from "../password.ts";
@@ -9,6 +11,10 @@ import type { Session } from "../session.ts";
 interface NewSecretOptions {
   readonly newPasswordFile?: string;
   readonly newKeyFile?: string;
+}
+
+interface AddOptions extends NewSecretOptions {
+  readonly writeOnly?: boolean;
 }
 
 interface DryRunOption {
@@ -50,9 +56,14 @@ function registerList(key: Command, act: Act): void {
     for (const entry of keys) {
       if (json) await output.object(shown(entry));
       else {
-        const { id, created, opensWith = "nothing", inUse, damage } = entry;
+        const { id, created, opensWith = "nothing", inUse, damage, isWriteOnly } = entry;
         const time = created === undefined ? "" : humanTime(Date.parse(created));
-        await table.row(shortId(id), time, opensWith, damage ?? (inUse ? "in use" : ""));
+        await table.row(
+          shortId(id),
+          time,
+          opensWith,
+          damage ?? (inUse ? "in use" : isWriteOnly ? "write only" : ""),
+        );
       }
     }
     await table.end();
@@ -63,6 +74,7 @@ function registerList(key: Command, act: Act): void {
 function registerAdd(key: Command, act: Act): void {
   const command = withNewSecret(key.command("add"))
     .description("a further password or key file, beside those that there are")
+    .option("--write-only", "for a mail server: it can store backups, and not read, forget or prune them")
     .addHelpText(
       "after",
       example(
@@ -70,12 +82,16 @@ function registerAdd(key: Command, act: Act): void {
         "cyrvault key add --repo /backup/cyrus --new-key-file /etc/cyrvault.key",
       ),
     );
-  act<NewSecretOptions>(command, async (session, _args, options) => {
+  act<AddOptions>(command, async (session, _args, options) => {
     const { json, output, clock } = session;
-    const { id, isNew } = await session.withKeys("write", async (keyring) =>
-      keyring.add(await newSecret(session, options), { nowMs: clock.nowMs() }),
-    );
-    if (json) await output.object({ key: id, added: isNew });
+    const { writeOnly = false } = options;
+    const { id, isNew } = await session.withKeys("write", async (keyring) => {
+      const secret = await newSecret(session, options);
+      const nowMs = clock.nowMs();
+      if (!writeOnly) return await keyring.add(secret, { nowMs });
+      return await keyring.addWriteOnly(secret, { nowMs, here: isHere(hostname()) });
+    });
+    if (json) await output.object({ key: id, added: isNew, writeOnly });
     else if (isNew) await output.text(`Added key ${shortId(id)}.`);
     else await output.text(`Key ${shortId(id)} opens with this already: nothing to add.`);
     return undefined;
@@ -190,6 +206,14 @@ async function newSecret(session: Session, options: NewSecretOptions): Promise<W
   return await askNewPassword(terminal, "New password", hint);
 }
 
-function shown({ id, created, opensWith, inUse, damage }: KeyEntry) {
-  return { key: id, created: created ?? null, opensWith: opensWith ?? null, inUse, damage: damage ?? null };
+function shown({ id, created, opensWith, isWriteOnly, inUse, damage }: KeyEntry) {
+  const writeOnly = isWriteOnly ?? null;
+  return {
+    writeOnly,
+    key: id,
+    created: created ?? null,
+    opensWith: opensWith ?? null,
+    inUse,
+    damage: damage ?? null,
+  };
 }

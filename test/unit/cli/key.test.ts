@@ -154,6 +154,61 @@ describe("the key command", () => {
   });
 });
 
+describe("a key that may only write", () => {
+  test("is refused by every command that reads or deletes, by one code", async () => {
+    const repo = await repository();
+    const keyFile = join(place(), "mail-server.key");
+    const [added] = await json(["key", "add", "--write-only", "--repo", repo, "--new-key-file", keyFile]);
+    expect(added).toMatchObject({ added: true, writeOnly: true });
+    const config = JSON.parse(readFileSync(join(repo, "cyrvault.json"), "utf8"));
+    expect(config.features).toEqual({ read: [], write: ["write-only-keys"] });
+    expect((await json(["key", "list", "--repo", repo])).map(({ writeOnly }) => writeOnly).sort()).toEqual([
+      false,
+      true,
+    ]);
+    const commands = [
+      ["list"],
+      ["ls", "latest"],
+      ["cat", "latest", "user.anna", "1"],
+      ["diff", "latest", "latest"],
+      ["restore", "latest", "--target", join(place(), "t")],
+      ["check"],
+      ["check", "--read-data"],
+      ["stats"],
+      ["findings", "latest"],
+      ["findings", "--accept", "guid-absent", "--server", "s"],
+      ["tag", "latest", "--add", "x"],
+      ["forget", "--keep-last", "1"],
+      ["forget", "--keep-last", "1", "--dry-run"],
+      ["undelete"],
+      ["prune"],
+      ["prune", "--dry-run"],
+      ["unlock"],
+      ["rebuild-index"],
+      ["repair"],
+      ["key", "list"],
+      ["key", "add", "--new-key-file", join(place(), "k")],
+      ["key", "remove", String(added?.["key"])],
+      ["key", "passwd"],
+      ["key", "export"],
+    ];
+    const before = readdirSync(repo, { recursive: true }).sort();
+    for (const command of commands) {
+      const { code, stdout, stderr } = await run([
+        ...command,
+        "--repo",
+        repo,
+        "--key-file",
+        keyFile,
+        "--json",
+      ]);
+      const { code: name } = JSON.parse(stderr.trim().split("\n").at(-1) ?? "");
+      expect([command.join(" "), code, name, stdout]).toEqual([command.join(" "), 1, "KEY_WRITE_ONLY", ""]);
+    }
+    expect(readdirSync(repo, { recursive: true }).sort()).toEqual(before);
+  });
+});
+
 describe("init", () => {
   test("makes a key file where there is none, and says that nothing comes back without it", async () => {
     const [repo, keyFile] = [join(place(), "r"), join(place(), "new.key")];

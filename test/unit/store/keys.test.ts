@@ -8,6 +8,7 @@ import {
   type KeySet,
   newKeySet,
   sealContextOf,
+  writeOnlyKeySet,
 } from "../../../src/store/key-set.ts";
 import {
   describeKeyFile,
@@ -78,7 +79,9 @@ describe("a key set", () => {
         expect.objectContaining({ code: "REPOSITORY_VERSION" }),
       );
     };
-    expect(decodeKeySet(encode([1, 0], [2, 0], [3, 1], [4, 1], [6, 0])).epochs).toHaveLength(1);
+    expect(decodeKeySet(encode([1, 0], [2, 0], [3, 1], [4, 1], [6, 0]))).toMatchObject({
+      epochs: [{ number: 1 }],
+    });
     refused([1, 0], [2, 0], [6, 0]);
     refused([1, 0], [2, 0], [3, 1], [6, 0]);
     refused([1, 0], [2, 0], [3, 1], [4, 2], [6, 0]);
@@ -90,7 +93,16 @@ describe("a key set", () => {
     refused([1, 0], [1, 1], [2, 0], [3, 1], [4, 1], [6, 0]);
     refused([1, 0], [2, 0], [3, 2], [3, 2], [4, 1], [4, 2], [6, 0]);
     refused([1, 0], [2, 0], [4, 1], [3, 1], [6, 0]);
-    unknown([1, 0], [2, 0], [5, 1], [7, 0]);
+    expect(decodeKeySet(encode([1, 0], [2, 0], [5, 1], [5, 2], [7, 0]))).toMatchObject({
+      sealTo: [{ number: 1 }, { number: 2 }],
+    });
+    refused([1, 0], [2, 0], [7, 0]);
+    refused([1, 0], [2, 0], [5, 1]);
+    refused([1, 0], [2, 0], [5, 0], [7, 0]);
+    refused([1, 0], [2, 0], [5, 1], [5, 1], [7, 0]);
+    refused([1, 0], [2, 0], [5, 1], [6, 0], [7, 0]);
+    refused([1, 0], [2, 0], [3, 1], [4, 1], [5, 1], [6, 0], [7, 0]);
+    refused([2, 0], [5, 1], [7, 0]);
     unknown([1, 0], [2, 0], [3, 1], [4, 1], [6, 0], [8, 0]);
     fc.assert(
       fc.property(fc.uint8Array(), (random) => {
@@ -100,6 +112,24 @@ describe("a key set", () => {
           expect(isCyrvaultError(error)).toBe(true);
         }
       }),
+    );
+  });
+
+  test("of who may only write has no secret of who may read", () => {
+    const less = writeOnlyKeySet(KEY_SET);
+    expect(decodeKeySet(encodeKeySet(less))).toEqual(less);
+    const bytes = encodeKeySet(less);
+    const secrets = [
+      KEY_SET.signingKey,
+      ...KEY_SET.epochs.flatMap(({ contentKey, agreementKey }) => [contentKey, agreementKey]),
+    ];
+    for (const secret of secrets) expect(bytes.includes(Buffer.from(secret))).toBe(false);
+    expect(less.sealTo.map(({ number }) => number)).toEqual([1, 9]);
+    expect(sealContextOf(less)).toMatchObject({ epochs: [], sealTo: { number: 9 } });
+    // RFC 8032, section 7.1, test 1.
+    const seed = Buffer.from("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "hex");
+    expect(Buffer.from(writeOnlyKeySet({ ...KEY_SET, signingKey: seed }).signingPublic).toString("hex")).toBe(
+      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     );
   });
 
@@ -216,6 +246,18 @@ describe("a key file", () => {
     );
     expect(() => verifyKeyFile(older)).not.toThrow();
     await expect(openKeyFiles([older], "x")).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
+  });
+
+  test("says whether it opens to keys that may only write, and is damage where that is not so", async () => {
+    const less = writeOnlyKeySet(KEY_SET);
+    const file = await makeKeyFile(less, "x", QUICK);
+    expect(describeKeyFile(file)).toMatchObject({ isWriteOnly: true });
+    expect(describeKeyFile(await makeKeyFile(KEY_SET, "x", QUICK))).toMatchObject({ isWriteOnly: false });
+    expect(await openKeyFiles([file], "x")).toEqual({ keySet: less, name: file.name });
+    const raised = await forged(file, (fields) => Reflect.deleteProperty(fields, "rights"));
+    await expect(openKeyFiles([raised], "x")).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
+    const later = await forged(file, (fields) => Object.assign(fields, { rights: "list" }));
+    expect(() => verifyKeyFile(later)).toThrow(expect.objectContaining({ code: "REPOSITORY_VERSION" }));
   });
 
   test("of a secret file opens with its bytes alone, whatever passwords there are beside it", async () => {

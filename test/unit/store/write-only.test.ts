@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { agreementPublicKey, unwrapByAgreement, wrapForAgreement } from "../../../src/store/agreement.ts";
 import { newKeySet, sealContextOf } from "../../../src/store/key-set.ts";
+import { openPack } from "../../../src/store/pack-reader.ts";
 import { PackSeal } from "../../../src/store/pack-seal.ts";
-import { asPackId } from "../../../src/store/pack-types.ts";
 import type { KeyedSealContext } from "../../../src/store/seal-context.ts";
 import { decodeSealedHeader, encodeSealedHeader, PACK_MAGIC } from "../../../src/store/seal-header.ts";
 import { Sealer } from "../../../src/store/sealer.ts";
-import { data, filled, id, makePack, message, readWhole } from "./pack-fixture.ts";
+import { backendWith, data, filled, id, makePack, message, readWhole } from "./pack-fixture.ts";
 
 const DAMAGED = expect.objectContaining({ code: "REPOSITORY_DAMAGED" });
 const WRITE_ONLY = expect.objectContaining({ code: "KEY_WRITE_ONLY" });
@@ -75,10 +75,12 @@ describe("who may only write", () => {
     expect(decodeSealedHeader(READER, PACK_MAGIC, own.bytes, "x").isUnvouched).toBe(false);
   });
 
-  test("opens neither packs nor backups, its own included", () => {
+  test("opens neither packs nor backups, its own included; of packs the directory, to look up what there is", async () => {
     for (const context of [READER, WRITER]) {
       const { bytes, packId } = makePack(context, objects);
-      expect(() => PackSeal.open(WRITER, asPackId(packId), bytes)).toThrow(WRITE_ONLY);
+      await expect(readWhole(WRITER, packId, bytes)).rejects.toThrow(WRITE_ONLY);
+      const { directory } = (await openPack(backendWith(packId, bytes), packId, WRITER)) ?? {};
+      expect(directory?.objectCount).toBe(2);
       const root = new Sealer(context).sealNamed("backup", "backups/one", filled(1));
       expect(() => new Sealer(WRITER).openNamed("backup", "backups/one", root)).toThrow(WRITE_ONLY);
       expect(new Sealer(READER).openNamed("backup", "backups/one", root)).toEqual(Buffer.from(filled(1)));
@@ -110,6 +112,21 @@ describe("who may only write", () => {
       expect(() => decodeSealedHeader(READER, PACK_MAGIC, header, "x", "vouched")).toThrow(DAMAGED);
     },
   );
+
+  test("opens what it has sealed itself as long as it is at work, and nobody else's", async () => {
+    const atWork = { ...WRITER, recall: filled(0x5a) };
+    const { bytes, packId } = makePack(atWork, objects);
+    expect((await readWhole(atWork, packId, bytes)).blocks).toHaveLength(1);
+    expect((await readWhole(READER, packId, bytes)).blocks).toHaveLength(1);
+    await expect(readWhole({ ...atWork, recall: filled(0x5b) }, packId, bytes)).rejects.toThrow(DAMAGED);
+    await expect(readWhole({ ...atWork, writerId: filled(8, 16) }, packId, bytes)).rejects.toThrow(
+      WRITE_ONLY,
+    );
+    const other = makePack(WRITER, objects);
+    await expect(
+      readWhole({ ...atWork, writerId: filled(8, 16) }, other.packId, other.bytes),
+    ).rejects.toThrow(WRITE_ONLY);
+  });
 
   test("is heard in its own epoch: a reader without that agreement key opens nothing of it", () => {
     const { bytes, packId } = makePack(WRITER, objects);

@@ -1,0 +1,34 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { OwnPacksFile } from "../../../src/cli/own-packs.ts";
+
+const REPOSITORY = "5a".repeat(16);
+const pack = (byte: string) => byte.repeat(32);
+
+test("the packs that were stored are remembered, also after a power cut in the middle of one", () => {
+  const directory = mkdtempSync(join(tmpdir(), "cyrvault-own-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const cache = join(directory, "cache");
+  const failures: Error[] = [];
+  const open = (at = cache, repository = REPOSITORY) =>
+    new OwnPacksFile(at, repository, (error) => failures.push(error));
+  const first = open();
+  expect(first.has(pack("aa"))).toBe(false);
+  first.add(pack("aa"));
+  first.add(pack("aa"));
+  const path = join(cache, `own-packs-${REPOSITORY}`);
+  expect(readFileSync(path)).toHaveLength(32);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  appendFileSync(path, Buffer.alloc(11));
+  open().add(pack("bb"));
+  const last = open();
+  expect(["aa", "bb", "00"].map((byte) => last.has(pack(byte)))).toEqual([true, true, false]);
+  expect(open(cache, "00".repeat(16)).has(pack("aa"))).toBe(false);
+  expect(failures).toEqual([]);
+  const nowhere = open(join(path, "below a file"));
+  nowhere.add(pack("cc"));
+  expect(nowhere.has(pack("cc"))).toBe(true);
+  expect(failures.map((error) => error.message)).toContainEqual(expect.stringContaining("cannot write"));
+});
