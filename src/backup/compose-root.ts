@@ -80,6 +80,11 @@ export function composeRoot(input: RootInput): ManifestRoot {
       layout: {
         config: toText(server.configPath),
         mailboxList: toText(layout.databases.mailboxes.path ?? layout.configDirectory),
+        ...(layout.defaultPartition === undefined
+          ? {}
+          : { defaultPartition: toText(layout.defaultPartition) }),
+        metaPartitionFiles: [...layout.metaPartitionFiles].sort().join(" "),
+        archiveEnabled: String(layout.archiveEnabled),
         hashImapSpool: String(layout.hashImapSpool),
         fullDirHash: String(layout.fullDirHash),
         virtDomains: layout.virtDomains,

@@ -1,11 +1,10 @@
 /** The commands and what is common to them, as commander sees them. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Act, Register } from "./command.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommonOptions, Session } from "./session.ts";
+import { version } from "./version.ts";
 
 /** In the order of the help. Loaded when needed: what a command brings along takes longer to load than it takes to list backups. */
 const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
@@ -105,9 +104,4 @@ export function usageError(error: CommanderError, command: string | undefined): 
 
 export function isUsageError(error: unknown): error is CommanderError {
   return error instanceof CommanderError;
-}
-
-function version(): string {
-  const text = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -4,7 +4,7 @@ import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { RestoreFinding, RestoreOptions } from "./options.ts";
 import { makeRunbook } from "./runbook.ts";
-import { caseOf } from "./runbook-input.ts";
+import { caseOf, type RunbookInput } from "./runbook-input.ts";
 import { versionFamily } from "./runbook-version.ts";
 
 export interface Restored {
@@ -18,18 +18,28 @@ export interface Restored {
 const STYLES: ReadonlySet<string> = new Set<MailboxListStyle>(["text", "dlist", "dlist-by-id"]);
 
 export function runbookFor(options: RestoreOptions, root: ManifestRoot): (restored: Restored) => string {
+  const ofBackup = aboutBackup(root);
+  return (restored) =>
+    makeRunbook({ ...ofBackup, case: caseOf(options), target: toText(options.target), ...restored });
+}
+
+/** After a whole loss, with everything restored in place, from whichever backup of this server. Names no mailbox. */
+export function runbookForAnyBackup(root: ManifestRoot): string {
+  return makeRunbook({
+    ...aboutBackup(root),
+    case: "everything-lost",
+    target: "/",
+    anyBackup: true,
+    mailboxes: [],
+    findings: [],
+  });
+}
+
+function aboutBackup(root: ManifestRoot): Pick<RunbookInput, "root" | "family" | "remoteEntries"> {
   const { mailboxListStyle: style, maxIndexVersion, remoteMailboxes } = root.cyrus.layout;
   const family = versionFamily({
     ...(style !== undefined && STYLES.has(style) ? { listStyle: style as MailboxListStyle } : {}),
     maxIndexVersion: Number(maxIndexVersion ?? 0),
   });
-  return (restored) =>
-    makeRunbook({
-      root,
-      family,
-      case: caseOf(options),
-      target: toText(options.target),
-      remoteEntries: Number(remoteMailboxes ?? 0) > 0,
-      ...restored,
-    });
+  return { root, family, remoteEntries: Number(remoteMailboxes ?? 0) > 0 };
 }

@@ -20,6 +20,8 @@ export interface RunbookInput extends SiteOptions {
   readonly findings: readonly RestoreFinding[];
   /** The mailbox list has entries of other servers. */
   readonly remoteEntries: boolean;
+  /** One for all backups of this server: it says nothing that is true of `root` alone. For `everything-lost`. */
+  readonly anyBackup?: boolean;
   /** Where the restore put the text mailbox list. */
   readonly textListPath?: string;
 }

@@ -43,8 +43,8 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       derived(input, site, version, false),
       listed ? undefined : quotaStep(site, "The usage restored counts the excluded mailboxes too."),
       input.remoteEntries ? murderStep(site) : undefined,
-      proofStep(site, version, input.root.counts.mailboxes, { allListed: true }),
-      ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
+      proofStep(site, version, input.root.counts.mailboxes, { allListed: !input.anyBackup }),
+      ...(site.inPlace ? [startStep(clientsNote(input)), putBackStep(site)] : [bringToItsPlace(site)]),
     ]);
   },
   "spool-lost": (input, site, version) =>
@@ -81,7 +81,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       quotaStep(site, "The usage on record is of the day of the loss."),
       input.remoteEntries ? murderStep(site) : undefined,
       proofStep(site, version, input.root.counts.mailboxes, { allListed: false }),
-      ...(site.inPlace ? [startStep(clientsNote(input.root)), putBackStep(site)] : [bringToItsPlace(site)]),
+      ...(site.inPlace ? [startStep(clientsNote(input)), putBackStep(site)] : [bringToItsPlace(site)]),
     ]),
   "configuration-lost": (input, site, version) =>
     present([
@@ -168,9 +168,9 @@ function bringToItsPlace(site: RunbookSite): Step {
   };
 }
 
-function clientsNote(root: ManifestRoot): string[] {
+function clientsNote({ root, anyBackup }: RunbookInput): string[] {
   return [
-    `Mail and flags are those of ${moment(root)}. Clients that were connected after that hold newer state under`,
+    `Mail and flags are those of ${anyBackup ? "the day of the backup" : moment(root)}. Clients that were connected after that hold newer state under`,
     "UIDs that will be given out again: have them drop their local copies of folders that had mail since.",
   ];
 }

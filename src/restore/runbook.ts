@@ -51,7 +51,7 @@ function head(input: RunbookInput): string[] {
   const lines = [
     "What to do now",
     "==============",
-    `Backup ${root.backup} of ${root.server}, ${moment(root)}; Cyrus ${traitsOf(family).label}.`,
+    `${input.anyBackup ? "Any backup" : `Backup ${root.backup}`} of ${root.server}${input.anyBackup ? "" : `, ${moment(root)}`}; Cyrus ${traitsOf(family).label}.`,
     `The case: ${CASES[input.case]}.`,
     "Do the steps in this order. Lines that begin with eight blanks are commands for bash, as root, to be typed as they",
     "stand. Tools are taken from the directory where Debian has them; on other systems look in /usr/cyrus/bin,",

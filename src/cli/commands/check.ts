@@ -3,6 +3,7 @@ import { keepMemorySmall } from "../../base/posix-memory.ts";
 import type { Affects } from "../../check/affects.ts";
 import { type CheckOptions, type CheckResult, runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
+import { compareReader } from "../../recovery/refresh.ts";
 import { example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
@@ -16,6 +17,8 @@ interface Options {
 
 const ERRORS_SHOWN = 50;
 const SHOWN = 20;
+const READER_DIFFERS =
+  "recovery/reader.py is not the one of this version: another version wrote it, or somebody changed it. The next backup replaces it.";
 
 export const registerCheck: Register = (program, act) => {
   const command = program
@@ -52,8 +55,12 @@ ${example(
         const result = await session.withProgress(() =>
           runCheck(options, { repository, assemble: assembleMessage, clock, progress, log, signal }),
         );
-        if (session.json) await output.object(result);
-        else await printResult(output, result);
+        const recoveryReader = await compareReader(repository.backend);
+        if (session.json) await output.object({ ...result, recoveryReader });
+        else {
+          await printResult(output, result);
+          if (recoveryReader === "differs") output.note(READER_DIFFERS);
+        }
         return result.errorsTotal > 0 ? EXIT.failed : undefined;
       },
       { whateverAge: true },

@@ -82,7 +82,7 @@ function stepsOf({ clock, log, progress, signal }: Session, layout: (typeof LAYO
       );
     },
     init: async (location) => {
-      await initStored(location, password, clock);
+      await initStored(location, password, clock, log);
       const ask = () => Promise.resolve(password);
       opened = await openStored(location, { access: "write", secret: password, ask, clock, log });
     },

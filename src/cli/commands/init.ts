@@ -28,7 +28,7 @@ ${example("cyrvault init --repo /backup/cyrus --password-file /etc/cyrvault.pass
       });
     }
     const secret = encryption ? await newSecret(session) : undefined;
-    const { id, encrypted, description } = await initStored(location, secret, session.clock);
+    const { id, encrypted, description } = await initStored(location, secret, session.clock, session.log);
     await session.forgetPlace(description);
     if (session.json) await session.output.object({ repository: id, encrypted });
     else {
