@@ -9,6 +9,8 @@ import { type CrashCommand, type CrashCount, crashEverywhere } from "../support/
 import { CrashSite } from "../support/crash-site.ts";
 
 const SEEDS = process.env["CYRVAULT_HEAVY"] === "1" ? 60 : 8;
+/** A busy machine takes its time. */
+const TIMEOUT_MS = 1_800_000;
 const counts: CrashCount[] = [];
 
 describe.each([
@@ -18,17 +20,21 @@ describe.each([
   const commands = CRASH_COMMANDS.filter(
     ({ isEncryptedOnly = false }) => !isEncryptedOnly || password !== undefined,
   );
-  test.each(commands)("$name", async (command) => {
-    using site = new CrashSite({ password });
-    await command.prepare(site);
-    expect(await site.restoreDifferences(site.disk)).toEqual([]);
-    const count = await crashEverywhere(site, command, SEEDS);
-    counts.push(count);
-    process.stdout.write(
-      `${kind}, ${command.name}: ${count.points} crash points, ${count.cuts} power cuts, ${count.states} different disks\n`,
-    );
-    expect(count.points).toBeGreaterThan(4);
-  });
+  test.each(commands)(
+    "$name",
+    async (command) => {
+      using site = new CrashSite({ password });
+      await command.prepare(site);
+      expect(await site.restoreDifferences(site.disk)).toEqual([]);
+      const count = await crashEverywhere(site, command, SEEDS);
+      counts.push(count);
+      process.stdout.write(
+        `${kind}, ${command.name}: ${count.points} crash points, ${count.cuts} power cuts, ${count.states} different disks\n`,
+      );
+      expect(count.points).toBeGreaterThan(4);
+    },
+    TIMEOUT_MS,
+  );
 });
 
 describe("a program that forgets to sync is found out:", () => {

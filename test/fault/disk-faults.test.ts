@@ -8,6 +8,8 @@ import { CrashSite } from "../support/crash-site.ts";
 import { type FaultCount, failEachChange, failEachRead, failReaders } from "../support/disk-faults.ts";
 
 const HEAVY = process.env["CYRVAULT_HEAVY"] === "1";
+/** A busy machine takes its time. */
+const TIMEOUT_MS = 1_800_000;
 const counts: FaultCount[] = [];
 
 const KINDS: readonly (readonly [string, string | undefined])[] = [
@@ -34,19 +36,27 @@ describe.each(KINDS)("%s:", (kind, password) => {
     ({ isEncryptedOnly = false }) => !isEncryptedOnly || password !== undefined,
   );
 
-  test.each(commands)("$name, whatever it changes fails", async (command) => {
-    await meet(command.name, "changes", async (site) => {
-      await command.prepare(site);
-      return await failEachChange(site, command, { thorough: HEAVY });
-    });
-  });
+  test.each(commands)(
+    "$name, whatever it changes fails",
+    async (command) => {
+      await meet(command.name, "changes", async (site) => {
+        await command.prepare(site);
+        return await failEachChange(site, command, { thorough: HEAVY });
+      });
+    },
+    TIMEOUT_MS,
+  );
 
-  test.each(commands)("$name, whatever it reads fails", async (command) => {
-    await meet(command.name, "reads", async (site) => {
-      await command.prepare(site);
-      return await failEachRead(site, command, { thorough: HEAVY });
-    });
-  });
+  test.each(commands)(
+    "$name, whatever it reads fails",
+    async (command) => {
+      await meet(command.name, "reads", async (site) => {
+        await command.prepare(site);
+        return await failEachRead(site, command, { thorough: HEAVY });
+      });
+    },
+    TIMEOUT_MS,
+  );
 
   test("backups, whatever is read of them fails", async () => {
     await meet("reading backups", "files and reads", async (site) => {
