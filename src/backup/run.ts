@@ -48,6 +48,8 @@ export interface BackupContext {
   readonly temporary?: string;
   /** This machine. Given, only one backup of a server is at work at a time. */
   readonly here?: Here;
+  /** Called once the backup is made. Must not throw. */
+  readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
   readonly signal?: AbortSignal;
 }
@@ -128,6 +130,7 @@ class BackupRun {
       const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing);
       const rootBytes = encodeRoot(root);
       await run.commit(this.#backup, rootBytes);
+      await this.#context.onCommitted?.(root);
       return await this.#result(root, surveyed, findings, rootBytes.length);
     } finally {
       this.#findings.discard();

@@ -10,6 +10,7 @@ import { Keyring } from "../keys/keyring.ts";
 import { initRepository, openRepository, type Repository } from "../store/repository.ts";
 import type { Secret, WrappingSecret } from "../store/secret.ts";
 import type { OwnPacks } from "../store/vouching.ts";
+import { refreshRecoveryFolder } from "./recovery-folder.ts";
 
 export type Access = "read" | "write";
 
@@ -85,11 +86,12 @@ async function withSecret<T>(
   }
 }
 
-/** @param password - undefined: not encrypted. */
+/** @param password - undefined: not encrypted. @param log - for what need not succeed. */
 export async function initStored(
   location: string,
   password: WrappingSecret | undefined,
   clock: Clock,
+  log: Logger,
 ): Promise<{ readonly id: string; readonly encrypted: boolean; readonly description: string }> {
   const backend = await openBackend(location);
   try {
@@ -97,6 +99,7 @@ export async function initStored(
       backend,
       password === undefined ? { noEncryption: true, clock } : { password, clock },
     );
+    await refreshRecoveryFolder({ backend, ...made }, log);
     return { ...made, description: backend.properties.description };
   } finally {
     await backend.close();

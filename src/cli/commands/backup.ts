@@ -8,6 +8,7 @@ import { compileLater } from "../../base/compile-later.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
+import type { ManifestRoot } from "../../manifest/model.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
@@ -18,6 +19,7 @@ import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
+import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { workerThreads } from "../threads.ts";
 
@@ -85,11 +87,12 @@ export const registerBackup: Register = (program, act) => {
     return await session.withRepository(
       "write",
       async (repository) => {
-        const { clock, progress, signal, output, json } = session;
+        const { clock, progress, signal, output, json, log } = session;
         const server = options.server ?? serverName(options);
         const acceptRules = await readAcceptRules(repository, server);
         const here = isHere(hostname());
-        const context = { repository, clock, progress, acceptRules, signal, here };
+        const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
+        const context = { repository, clock, progress, acceptRules, signal, here, onCommitted };
         const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
           session.withProgress(() => runBackup({ ...options, server }, context)),
         );
