@@ -29,6 +29,10 @@ test("what npm pack makes can be installed elsewhere and runs", () => {
     npm(["exec", "--offline", "--no", "--", "cyrvault", ...args], home).trim();
   expect(run("--version")).toBe(version);
   expect(run("--help")).toContain("backup");
+  const repository = join(workspace, "repository");
+  run("init", "--repo", repository, "--no-encryption");
+  const reader = readFileSync(join(PROJECT, "docs/formats/reader.py"), "utf8");
+  expect(readFileSync(join(repository, "recovery/reader.py"), "utf8")).toBe(reader);
 });
 
 test("a clone that is installed has the command line built", () => {
