@@ -3,11 +3,23 @@ import type { StoredObject } from "./object.ts";
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_TARGET } from "./pack-types.ts";
 
 export class BlockBuilder {
-  #heads: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES_TARGET / 4);
-  #tails: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES_TARGET / 4);
+  readonly #bytesTarget: number;
+  #heads: Buffer;
+  #tails: Buffer;
   #headBytes = 0;
   #tailBytes = 0;
   #objectCount = 0;
+
+  /** @param bytesTarget - when a block is full. Default: that of most blocks. */
+  constructor(bytesTarget = BLOCK_BYTES_TARGET) {
+    this.#bytesTarget = bytesTarget;
+    this.#heads = Buffer.allocUnsafeSlow(bytesTarget / 4);
+    this.#tails = Buffer.allocUnsafeSlow(bytesTarget / 4);
+  }
+
+  get isFull(): boolean {
+    return this.rawBytes >= this.#bytesTarget;
+  }
 
   get rawBytes(): number {
     return this.#headBytes + this.#tailBytes;
@@ -20,7 +32,7 @@ export class BlockBuilder {
   /** Whether the object would leave the block within its target; an empty block takes any object. */
   hasRoomFor(object: StoredObject): boolean {
     return (
-      this.#objectCount === 0 || this.rawBytes + object.head.length + object.tail.length <= BLOCK_BYTES_TARGET
+      this.#objectCount === 0 || this.rawBytes + object.head.length + object.tail.length <= this.#bytesTarget
     );
   }
 
@@ -28,8 +40,8 @@ export class BlockBuilder {
   add(object: StoredObject): void {
     if (this.rawBytes + object.head.length + object.tail.length > BLOCK_BYTES_MAX)
       throw new RangeError(`an object has at most ${BLOCK_BYTES_MAX} bytes`);
-    this.#heads = append(this.#heads, this.#headBytes, object.head);
-    this.#tails = append(this.#tails, this.#tailBytes, object.tail);
+    this.#heads = append(this.#heads, this.#headBytes, object.head, this.#bytesTarget);
+    this.#tails = append(this.#tails, this.#tailBytes, object.tail, this.#bytesTarget);
     this.#headBytes += object.head.length;
     this.#tailBytes += object.tail.length;
     this.#objectCount++;
@@ -37,25 +49,25 @@ export class BlockBuilder {
 
   /** The raw block; the builder begins anew. The bytes are good until the next `add`. */
   take(): Buffer {
-    this.#heads = append(this.#heads, this.#headBytes, this.#tails.subarray(0, this.#tailBytes));
+    const tails = this.#tails.subarray(0, this.#tailBytes);
+    this.#heads = append(this.#heads, this.#headBytes, tails, this.#bytesTarget);
     const raw = this.#heads.subarray(0, this.rawBytes);
     this.#headBytes = 0;
     this.#tailBytes = 0;
     this.#objectCount = 0;
     // What one large object needed is not kept for good.
-    if (this.#heads.length > 2 * BLOCK_BYTES_TARGET)
-      this.#heads = Buffer.allocUnsafeSlow(BLOCK_BYTES_TARGET / 4);
-    if (this.#tails.length > 2 * BLOCK_BYTES_TARGET)
-      this.#tails = Buffer.allocUnsafeSlow(BLOCK_BYTES_TARGET / 4);
+    const bytesKept = 2 * this.#bytesTarget;
+    if (this.#heads.length > bytesKept) this.#heads = Buffer.allocUnsafeSlow(this.#bytesTarget / 4);
+    if (this.#tails.length > bytesKept) this.#tails = Buffer.allocUnsafeSlow(this.#bytesTarget / 4);
     return raw;
   }
 }
 
-function append(buffer: Buffer, length: number, bytes: Uint8Array): Buffer {
+function append(buffer: Buffer, length: number, bytes: Uint8Array, bytesTarget: number): Buffer {
   let target = buffer;
   if (length + bytes.length > buffer.length) {
     // Not beyond the target, which all but a single large object keep to: there are several blocks in a thread.
-    const wanted = Math.min(2 * buffer.length, BLOCK_BYTES_TARGET);
+    const wanted = Math.min(2 * buffer.length, bytesTarget);
     target = Buffer.allocUnsafeSlow(Math.max(length + bytes.length, wanted));
     buffer.copy(target, 0, 0, length);
   }

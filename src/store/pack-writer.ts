@@ -18,6 +18,7 @@ import { PackSeal, type SealedBlock } from "./pack-seal.ts";
 import {
   BLOCK_BYTES_TARGET,
   type BlockLane,
+  MAILBOX_BLOCK_BYTES_TARGET,
   OBJECT_REFERENCES_MAX,
   PACK_BLOCKS_MAX,
   PACK_BYTES_TARGET,
@@ -104,7 +105,7 @@ export class PackWriter {
     this.#checkObject(object);
     let open = this.#lanes.get(lane);
     if (open === undefined) {
-      open = { block: new BlockBuilder(), objects: [] };
+      open = { block: new BlockBuilder(blockBytesOf(lane)), objects: [] };
       this.#lanes.set(lane, open);
     }
     const finished = open.block.hasRoomFor(object) ? undefined : this.#close(lane, open);
@@ -119,7 +120,7 @@ export class PackWriter {
     });
     this.#openObjects++;
     this.#openReferences += references.length;
-    if (finished !== undefined || open.block.rawBytes < BLOCK_BYTES_TARGET) return finished;
+    if (finished !== undefined || !open.block.isFull) return finished;
     return this.#close(lane, open);
   }
 
@@ -199,6 +200,11 @@ export class PackWriter {
       "the pack was full long ago",
     );
   }
+}
+
+/** What is read a few KB at a time, from all over, lies in smaller blocks: docs/decisions/0014-block-size-and-layout.md. */
+function blockBytesOf(lane: BlockLane): number {
+  return lane === "mailbox" ? MAILBOX_BLOCK_BYTES_TARGET : BLOCK_BYTES_TARGET;
 }
 
 /** Parts are many bytes that shrink little more for three times the work: docs/decisions/0007-codec-levels.md. */

@@ -22,11 +22,8 @@ class DomainlessHasher extends ObjectHasher {
 }
 
 describe("storeSelfTest()", () => {
-  test("passes here, in milliseconds", () => {
-    storeSelfTest();
-    const started = performance.now();
-    storeSelfTest();
-    expect(performance.now() - started).toBeLessThan(200);
+  test("passes here", () => {
+    expect(() => storeSelfTest()).not.toThrow();
   });
 
   test.each<[string, RegExp, Partial<StoreFunctions>]>([
