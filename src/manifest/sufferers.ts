@@ -69,20 +69,14 @@ export class SuffererWalk {
   }
 
   async root(root: ManifestRoot): Promise<readonly Sufferer[]> {
-    const found: Sufferer[] = [];
-    found.push(
-      ...(await this.#tree(root.files, filePages, "files", undefined, async ({ path, content }) =>
-        this.#file(content, path, undefined),
-      )),
+    const files = await this.#tree(root.files, filePages, "files", undefined, async ({ path, content }) =>
+      this.#file(content, path, undefined),
     );
-    found.push(
-      ...(await this.#tree(root.mailboxes, mailboxPages, "mailboxes", undefined, (mailbox) =>
-        this.mailbox(mailbox),
-      )),
+    const mailboxes = await this.#tree(root.mailboxes, mailboxPages, "mailboxes", undefined, (mailbox) =>
+      this.mailbox(mailbox),
     );
-    found.push(...(await this.#tree(root.findings, findingPages, "findings", undefined, async () => NONE)));
-    found.push(...(await this.#file(root.mailboxList, TEXT_LIST, undefined)));
-    return found;
+    const findings = await this.#tree(root.findings, findingPages, "findings", undefined, async () => NONE);
+    return [files, mailboxes, findings, await this.#file(root.mailboxList, TEXT_LIST, undefined)].flat();
   }
 
   async mailbox(mailbox: MailboxEntry): Promise<readonly Sufferer[]> {

@@ -3,6 +3,7 @@
  * that takes its place when it is whole. Whoever gives the bytes has verified them; mode, owner and times come last.
  */
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fchmodSync,
@@ -58,7 +59,8 @@ export async function writeFile(
     const written = await writeNew(path, content, attributes);
     if (written !== undefined) return written;
   }
-  if (await isSame(path, content)) return finishByPath(path, attributes) ? "same" : "owner-not-set";
+  const standing = (await isSame(path, content)) ? finishStanding(path, attributes) : "shared";
+  if (standing !== "shared") return standing;
   if (existing === "refuse") throw inTheWay(path);
   return await writeBeside(path, content, attributes, "replace");
 }
@@ -245,8 +247,15 @@ export function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Att
   return owned;
 }
 
-/** @returns false: the owner could not be set. */
-export function finishByPath(path: ByteString, attributes: Attributes): boolean {
+/**
+ * Of a file that was there with the same bytes.
+ * @returns `shared`: it has other names and other attributes, and was left alone. Whoever linked it here may not be
+ *   entitled to change what it is elsewhere.
+ */
+export function finishStanding(
+  path: ByteString,
+  attributes: Attributes,
+): "same" | "owner-not-set" | "shared" {
   let fd: number;
   try {
     fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -254,11 +263,22 @@ export function finishByPath(path: ByteString, attributes: Attributes): boolean 
     throw ioError(`cannot set owner and mode of ${toText(path)}`, error);
   }
   try {
+    const there = fstatSync(fd, { bigint: true });
+    if (there.nlink > 1n) return asItShouldBe(there, attributes);
     const owned = finishOpen(fd, path, attributes);
-    return applyTime(path, attributes.mtimeNs) && owned;
+    return applyTime(path, attributes.mtimeNs) && owned ? "same" : "owner-not-set";
   } finally {
     closeSync(fd);
   }
+}
+
+function asItShouldBe(
+  there: BigIntStats,
+  { mode, uid, gid, mtimeNs }: Attributes,
+): ReturnType<typeof finishStanding> {
+  if (Number(there.mode & 0o7777n) !== modeOfFile(mode) || there.mtimeNs !== mtimeNs) return "shared";
+  if (Number(there.uid) === uid && Number(there.gid) === gid) return "same";
+  return process.geteuid?.() === 0 ? "shared" : "owner-not-set";
 }
 
 function remove(path: ByteString): void {

@@ -6,13 +6,13 @@ import { systemCode } from "../../base/errors.ts";
 import { ioError } from "../../base/io-error.ts";
 import { setMtimeNs } from "../../base/posix.ts";
 import type { Attributes } from "../attributes.ts";
-import { finishByPath, finishOpen, openNew, writeAll } from "../write-file.ts";
+import { finishOpen, finishStanding, openNew, writeAll } from "../write-file.ts";
 import type { MessageOutcome } from "./task.ts";
 
 /**
  * @param bytes - verified.
  * @param compares - something that is there already is compared.
- * @returns `again`: something else is there, and nothing has been changed.
+ * @returns `again`: something else is there, or a file with other names, and nothing has been changed.
  * @throws {CyrvaultError} `IO`, `NO_SPACE`: nothing half-written stays.
  */
 export function writeWhole(
@@ -24,7 +24,8 @@ export function writeWhole(
   const fd = openNew(path);
   if (fd === undefined) {
     if (!compares || !holds(path, bytes)) return "again";
-    return finishByPath(path, attributes) ? "same" : "owner-not-set";
+    const standing = finishStanding(path, attributes);
+    return standing === "shared" ? "again" : standing;
   }
   let owned: boolean;
   try {

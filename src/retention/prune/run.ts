@@ -186,14 +186,14 @@ class Prune {
 
   async #unmark(log: GcLog, { unmark }: PrunePlan): Promise<void> {
     await log.append("unmark", hexOf(unmark));
-    this.#unmarked.push(...unmark);
+    for (const pack of unmark) this.#unmarked.push(pack);
   }
 
   async #mark(log: GcLog, plan: PrunePlan): Promise<void> {
     await this.#unmark(log, plan);
     const marked = await this.#whoseCopiesAreSound(plan, plan.mark);
     await log.append("mark", hexOf(marked));
-    this.#marked.push(...marked);
+    for (const pack of marked) this.#marked.push(pack);
   }
 
   async #sweep(log: GcLog, plan: PrunePlan): Promise<void> {

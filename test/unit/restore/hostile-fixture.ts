@@ -155,7 +155,7 @@ function messageEntry(object: ObjectId): MessageEntry {
   };
 }
 
-function mailboxEntry(): MailboxEntry {
+export function mailboxEntry(): MailboxEntry {
   const empty = "" as ByteString;
   return {
     name: "user.evil" as ByteString,
