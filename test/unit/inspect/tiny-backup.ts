@@ -6,7 +6,13 @@ import type { Finding } from "../../../src/manifest/finding.ts";
 import { findingPages } from "../../../src/manifest/finding-page.ts";
 import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
 import { messagePages } from "../../../src/manifest/message-page.ts";
-import type { FileStat, MailboxEntry, ManifestRoot, MessageEntry, PageTree } from "../../../src/manifest/model.ts";
+import type {
+  FileStat,
+  MailboxEntry,
+  ManifestRoot,
+  MessageEntry,
+  PageTree,
+} from "../../../src/manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../../../src/manifest/page-tree.ts";
 import { encodeRoot } from "../../../src/manifest/root.ts";
 import type { ObjectId } from "../../../src/store/object.ts";
