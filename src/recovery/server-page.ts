@@ -81,7 +81,7 @@ export function serverPage(root: ManifestRoot, runbook: string): string {
     ...table(
       OPTIONS.flatMap(([field, option]) => {
         const value = cyrus.layout[field];
-        return value === undefined ? [] : [[option, "", value]];
+        return value === undefined ? [] : [[option, "", value === "" ? "none" : value]];
       }),
     ),
     "",
@@ -99,7 +99,7 @@ export function serverPage(root: ManifestRoot, runbook: string): string {
     `  caches, conversations, dav.db: ${selection.withoutDerivable ? "left out, Cyrus makes them again" : "kept"}`,
     `  search indexes: ${selection.withSearch ? "kept" : "left out, Cyrus makes them again"}`,
     `  mailboxes: ${selection.excludeMailboxes.length === 0 ? "none" : "some are excluded: their mail is not here, and the restored mailboxes.db names them all the same"}`,
-    "  never kept: /etc but for the files above, the system's packages, saslauthd, certificates and LDAP of this site",
+    "  never kept: the system itself, its packages and accounts, saslauthd, DNS, LDAP",
     "",
     "When all of it was lost",
     "-----------------------",

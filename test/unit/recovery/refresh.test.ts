@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
+import { fromText } from "../../../src/base/byte-string.ts";
 import type { ManifestRoot } from "../../../src/manifest/model.ts";
 import { compareReader, refreshRecovery } from "../../../src/recovery/refresh.ts";
 import { serverPageName } from "../../../src/recovery/server-page.ts";
@@ -71,7 +72,19 @@ describe("the folder recovery/", () => {
 
   test("holds nothing of imapd.conf but what it lists, no name of a mailbox or user, no mail", async () => {
     using site = await serverWithSecrets();
-    await refreshRecovery(site.backend, FACTS, await backedUp(site, { excludeMailboxes: ["user.anna.*"] }));
+    const { root, runbook } = await backedUp(site, { excludeMailboxes: ["user.anna.*"] });
+    const { cyrus, roots, users } = root;
+    const further: ManifestRoot["roots"] = [
+      { kind: "file", name: "", path: fromText("/etc/very-private/key.pem") },
+      { kind: "include", name: "", path: fromText("/home/anna") },
+    ];
+    const withMore: ManifestRoot = {
+      ...root,
+      roots: [...roots, ...further],
+      cyrus: { ...cyrus, layout: { ...cyrus.layout, ldap_password: "hunter2", serverInfo: "s3kr3t" } },
+      users: { ...users, 102: "cyrus", 1001: "anna" },
+    };
+    await refreshRecovery(site.backend, FACTS, { root: withMore, runbook });
     const texts = new Map<string, string>();
     for await (const { name } of site.backend.list("recovery/"))
       texts.set(name, (await site.backend.read(name, 1 << 20))?.toString("utf8") ?? "");
@@ -93,6 +106,7 @@ describe("the folder recovery/", () => {
     expect(page).toMatch(/^ {2}partition +default +\/var\/spool\/cyrus$/m);
     expect(page).toContain("cyrvault restore latest --server tiny --repo . --target /");
     expect(page).toContain("some are excluded");
+    expect(page).toMatch(/^ {2}users .*\bcyrus\b/m);
     expect(page).toContain("ctl_cyrusdb");
   });
 
