@@ -335,19 +335,20 @@ describe("a worker", () => {
   });
 
   test("holds no more than it should of a batch that is larger than anybody thought", async () => {
-    const contents = [1, 2, 3].map((i) => mailWithAttachment(`m${i}`, `a${i}`, 5.4 * 1024 * 1024));
+    const contents = [1, 2, 3, 4, 5].map((i) => mailWithAttachment(`m${i}`, `a${i}`, 2.8 * 1024 * 1024));
+    for (const { length } of contents) expect(length).toBeLessThan(LARGE_MESSAGE_BYTES);
     const pipeline = pipelineOf(0);
     const outcomes = await pipeline.process(contents.map((bytes, i) => fileOf(`f${i}`, bytes)));
     await flush(pipeline);
-    // Two are held, the third is read in windows.
+    // Four are held, the fifth is read in windows.
     expect(pipeline.largeMessages.map((id) => Buffer.from(id))).toEqual(
-      outcomes.slice(2).map((it) => Buffer.from(idOf(it))),
+      outcomes.slice(4).map((it) => Buffer.from(idOf(it))),
     );
     for (const [i, outcome] of outcomes.entries())
       expect((await site.text(idOf(outcome))) === contents[i]?.toString("latin1")).toBe(true);
     // What was held is given back: the next batch begins anew.
     const [more] = await pipeline.process([
-      fileOf("more", mailWithAttachment("more", "more", 5.4 * 1024 * 1024)),
+      fileOf("more", mailWithAttachment("more", "more", 2.8 * 1024 * 1024)),
     ]);
     expect(more?.state).toBe("read");
     expect(pipeline.largeMessages.length).toBe(1);
