@@ -13,9 +13,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   list: async () => (await import("./commands/list.ts")).registerList,
   ls: async () => (await import("./commands/ls.ts")).registerLs,
   restore: async () => (await import("./commands/restore.ts")).registerRestore,
+  export: async () => (await import("./commands/export.ts")).registerExport,
   cat: async () => (await import("./commands/cat.ts")).registerCat,
   diff: async () => (await import("./commands/diff.ts")).registerDiff,
   check: async () => (await import("./commands/check.ts")).registerCheck,
+  status: async () => (await import("./commands/status.ts")).registerStatus,
   stats: async () => (await import("./commands/stats.ts")).registerStats,
   findings: async () => (await import("./commands/findings.ts")).registerFindings,
   tag: async () => (await import("./commands/tag.ts")).registerTag,
@@ -27,6 +29,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   unlock: async () => (await import("./commands/unlock.ts")).registerUnlock,
   "rebuild-index": async () => (await import("./commands/rebuild-index.ts")).registerRebuildIndex,
   analyze: async () => (await import("./commands/analyze.ts")).registerAnalyze,
+  doctor: async () => (await import("./commands/doctor.ts")).registerDoctor,
   demo: async () => (await import("./commands/demo.ts")).registerDemo,
 };
 

@@ -14,6 +14,7 @@ import { findInPageTree } from "../manifest/read-page-tree.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
 import { baseName, normalise, parentOf } from "../source/view.ts";
 import { LinkTable } from "./link-table.ts";
+import { noMailboxMeant, noMessageMeant } from "./nothing-meant.ts";
 import type { RestoreOptions, RestorePlan } from "./options.ts";
 import {
   isDirectory,
@@ -115,29 +116,9 @@ class Planning {
       if (this.#selection.takesMailbox(mailbox)) await this.#countMailbox(mailbox);
     const { mailboxes: patterns, users } = this.#options;
     if (this.counts.mailboxes > 0 && this.#selection.messagesOnly && this.counts.messages === 0)
-      this.#refuseNoMessage();
-    if (patterns.length + users.length === 0 || this.counts.mailboxes > 0) return;
-    if (lost > 0)
-      throw new CyrvaultError(
-        "REPOSITORY_DAMAGED",
-        `none of the mailboxes that can be read is meant, and ${lost} cannot be read`,
-        { hint: "cyrvault check tells what is damaged; another backup may have them" },
-      );
-    throw new CyrvaultError("MAILBOX_NOT_FOUND", "no mailbox of this backup is meant", {
-      hint: `cyrvault ls ${this.#root.backup} lists them; names are internal (user.anna.Work) or external (user/anna/Work)`,
-    });
-  }
-
-  #refuseNoMessage(): never {
-    if (this.#lostMessages > 0)
-      throw new CyrvaultError(
-        "REPOSITORY_DAMAGED",
-        `none of the messages that can be read has such a UID, and ${this.#lostMessages} cannot be read`,
-        { hint: "cyrvault check tells what is damaged; another backup may have them" },
-      );
-    throw new CyrvaultError("MESSAGE_NOT_FOUND", "none of these mailboxes has a message with such a UID", {
-      hint: `cyrvault ls ${this.#root.backup} MAILBOX lists them; an earlier backup may have what was expunged`,
-    });
+      throw noMessageMeant(this.#root, this.#lostMessages);
+    if (patterns.length + users.length > 0 && this.counts.mailboxes === 0)
+      throw noMailboxMeant(this.#root, lost);
   }
 
   async countFiles(): Promise<void> {
@@ -277,7 +258,8 @@ export function isLost(error: unknown): error is CyrvaultError {
   return isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "OBJECT_MISSING");
 }
 
-async function isFileIn(root: ManifestRoot, path: ByteString, source: PageSource): Promise<boolean> {
+/** Whether a root is a file of its own. */
+export async function isFileIn(root: ManifestRoot, path: ByteString, source: PageSource): Promise<boolean> {
   try {
     const entry = await findInPageTree(root.files, pathKey(path), source, filePages);
     return entry !== undefined && !isDirectory(entry.stat);

@@ -2,16 +2,22 @@
 import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { FileEntry, MailboxDirectory, MailboxEntry, MessageEntry } from "../manifest/model.ts";
-import type { TargetTree } from "./target-tree.ts";
+
+/** Where paths of the server go. */
+export interface PlaceTree {
+  readonly roots: readonly { readonly from: ByteString; readonly isFile: boolean }[];
+  /** @throws {CyrvaultError} `REPOSITORY_DAMAGED` for a path that cannot be one of the backup's. */
+  locate(serverPath: ByteString): ByteString;
+}
 
 /** @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
-export function requireSoundMailbox(mailbox: MailboxEntry, tree: TargetTree): void {
+export function requireSoundMailbox(mailbox: MailboxEntry, tree: PlaceTree): void {
   for (const { path } of mailbox.directories) tree.locate(path);
   for (const file of mailbox.files) tree.locate(mailboxFilePath(mailbox, file));
 }
 
 /** @throws {CyrvaultError} `REPOSITORY_DAMAGED`. */
-export function requireSoundFile({ path, stat }: FileEntry, tree: TargetTree): void {
+export function requireSoundFile({ path, stat }: FileEntry, tree: PlaceTree): void {
   tree.locate(path);
   if (isDirectory(stat)) return;
   if (tree.roots.some(({ from, isFile }) => from === path && !isFile))

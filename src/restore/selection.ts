@@ -35,9 +35,11 @@ const FILE_PLACES: Readonly<Partial<Record<RootRecord["kind"], FilePlace>>> = {
   sieve: "sieve",
 };
 
+export type SelectionOptions = Pick<RestoreOptions, "only" | "users" | "mailboxes" | "uids">;
+
 export class RestoreSelection {
   readonly everything: boolean;
-  readonly #options: RestoreOptions;
+  readonly #options: SelectionOptions;
   readonly #root: ManifestRoot;
   readonly #places: readonly ManifestPlace[];
   readonly #patterns: readonly NameMatcher[];
@@ -45,7 +47,7 @@ export class RestoreSelection {
   /** uniqueids of the chosen users' INBOXes: their files lie under it in the uuid layout. */
   readonly #inboxes = new Set<ByteString>();
 
-  constructor(options: RestoreOptions, root: ManifestRoot, places: readonly ManifestPlace[]) {
+  constructor(options: SelectionOptions, root: ManifestRoot, places: readonly ManifestPlace[]) {
     this.#options = options;
     this.#root = root;
     this.#places = places;

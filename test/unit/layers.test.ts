@@ -15,6 +15,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 };
 const BELOW_USE_CASES = Object.keys(ALLOWED);
 
+/** Use cases that are another one with another end. */
+const BUILT_ON: Readonly<Record<string, string>> = { export: "restore" };
+
 /** What the rest may see of backend/: the seam, the one place that names concrete backends, wrappers of any backend. */
 const BACKEND_SEAM = ["backend.ts", "backend-name.ts", "open-backend.ts", "read-only.ts", "retry.ts"];
 
@@ -81,7 +84,7 @@ function violation(file: string, { specifier, typeOnly }: Import): string | unde
   if (targetFolder === folder || folder === "cli") {
     return targetFolder === "backend" && folder !== "backend" ? concrete(file, target) : undefined;
   }
-  const allowed = ALLOWED[folder] ?? BELOW_USE_CASES;
+  const allowed = ALLOWED[folder] ?? [...BELOW_USE_CASES, BUILT_ON[folder]];
   if (!allowed.includes(targetFolder)) return `${file}: ${folder}/ must not import ${target}`;
   if (folder === "source" && targetFolder === "manifest" && !typeOnly) {
     return `${file}: source/ takes types alone from ${target}`;
@@ -138,6 +141,7 @@ test.each([
   ["a type taken by import()", "store/a.ts", 'let b: import("../manifest/b.ts").B;'],
   ["a worker", "base/a.ts", 'new Worker(new URL("../backup/worker.js", import.meta.url));'],
   ["a use case that imports another", "backup/a.ts", 'import { b } from "../restore/b.ts";'],
+  ["a use case that imports the one built on it", "restore/a.ts", 'import { b } from "../export/b.ts";'],
   ["a use case that imports the command line", "check/a.ts", 'import { b } from "../cli/b.ts";'],
   ["a concrete backend in a use case", "backup/a.ts", 'import { b } from "../backend/local.ts";'],
   ["a concrete backend on the command line", "cli/a.ts", 'import { b } from "../backend/local.ts";'],
@@ -155,6 +159,7 @@ test("imports in the right direction are not violations", () => {
   const files = {
     "cli/main.ts": 'import { b } from "../backup/run.ts";\nimport { c } from "commander";',
     "backup/run.ts": 'import { o } from "../store/o.ts";\nimport { p } from "../backend/open-backend.ts";',
+    "export/run.ts": 'import { p } from "../restore/plan.ts";',
     "backup/pipeline/w.ts": 'import { c } from "../../chunker/c.ts";\nimport { r } from "../run.ts";',
     "source/s.ts":
       'import { type A, type B } from "../manifest/m.ts";\nimport type { C } from "../manifest/n.ts";',

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { run } from "./fake-terminal.ts";
 
 const COMMANDS =
-  "init backup list ls restore cat diff check stats findings tag forget undelete key rebuild-index demo".split(
+  "init backup list ls restore export cat diff check status stats findings tag forget undelete key rebuild-index demo".split(
     " ",
   );
 
@@ -59,6 +59,9 @@ describe("usage", () => {
     ["a rule for overwriting", ["restore", "--repo", "r", "latest", "--target", "t", "--overwrite", "yes"]],
     ["an owner that is none", ["restore", "--repo", "r", "latest", "--target", "t", "--owner", "no-such"]],
     ["a set of UIDs", ["restore", "--repo", "r", "latest", "--target", "t", "--uid", "a:b"]],
+    ["an export of no form", ["export", "--repo", "r", "latest"]],
+    ["a part of an export that is none", ["export", "--repo", "r", "latest", "--tar", "--only", "all"]],
+    ["an age that is none", ["status", "--repo", "r", "--max-age", "old"]],
     ["forgetting by no rule", ["forget", "--repo", "r"]],
     ["forgetting by name and by rule", ["forget", "--repo", "r", "latest", "--keep-last", "2"]],
     ["a number to keep", ["forget", "--repo", "r", "--keep-last", "-1"]],
@@ -76,6 +79,13 @@ describe("usage", () => {
     expect(stderr).toMatch(/^cyrvault: /);
     expect(code).toBe(2);
     expect(stdout).toBe("");
+  });
+
+  test("an archive is not written to a terminal", async () => {
+    const argv = ["export", "--repo", "r", "latest", "--tar"];
+    const { code, stdout, stderr } = await run(argv, { outIsTerminal: true });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("terminal");
   });
 
   test("a mistyped command is answered with the one meant", async () => {

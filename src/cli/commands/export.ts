@@ -1,0 +1,92 @@
+import { toText } from "../../base/byte-string.ts";
+import { CyrvaultError } from "../../base/errors.ts";
+import { keepMemorySmall } from "../../base/posix-memory.ts";
+import { planExport } from "../../export/plan.ts";
+import { type ExportResult, runExport } from "../../export/run.ts";
+import { chooseBackup } from "../../inspect/backups.ts";
+import { collect, example, type Register } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { counted, humanBytes, humanDuration } from "../humanise.ts";
+import type { Output } from "../output.ts";
+import { restoreOptions } from "./restore.ts";
+
+interface Options {
+  readonly server?: string;
+  readonly tar: boolean;
+  readonly only?: readonly string[];
+  readonly user?: readonly string[];
+  readonly mailbox?: readonly string[];
+  readonly uid?: string;
+  readonly map?: readonly string[];
+  readonly owner?: string;
+}
+
+const FINDINGS_SHOWN = 20;
+
+export const registerExport: Register = (program, act) => {
+  const command = program
+    .command("export <backup>")
+    .description("what a restore would write, as an archive on standard output")
+    .requiredOption("--tar", "a tar archive in the pax format of POSIX")
+    .option("--server <name>", "whose latest backup is meant, where there are several servers")
+    .option(
+      "--only <part>",
+      "configdirectory, partition=NAME, sieve, mailbox-list or config; several times",
+      collect,
+    )
+    .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
+    .option("--mailbox <mailbox>", "as in IMAP LIST; may be given several times", collect)
+    .option("--uid <set>", "only these messages of the mailboxes: 4,7:9,12:*")
+    .option("--map <from=to>", "one path prefix goes elsewhere; may be given several times", collect)
+    .option("--owner <user:group>", "everything belongs to them, instead of the owners recorded")
+    .addHelpText(
+      "after",
+      example(
+        "cyrvault export --repo /backup/cyrus latest --tar > /dev/nst0",
+        "cyrvault export --repo /backup/cyrus latest --tar --user anna | ssh mail tar -xp -C /restored",
+      ),
+    );
+  act<Options>(command, async (session, [selector = ""], given) => {
+    const { target: _target, overwrite: _overwrite, ...options } = restoreOptions({ ...given, target: "/" });
+    const { output, json, clock, progress, signal, terminal } = session;
+    if (terminal.outIsTerminal)
+      throw new CyrvaultError("USAGE", "an archive is not written to a terminal", {
+        hint: "send it into a file (> FILE), to a tape, or through a pipe (| ssh HOST tar -xp -C DIR)",
+      });
+    keepMemorySmall();
+    return await session.withRepository("read", async (repository) => {
+      const choose = { server: given.server, nowMs: clock.nowMs() };
+      const root = await chooseBackup(repository, selector, choose, session.onUnreadable);
+      const { objects } = repository;
+      const prepared = await planExport(options, root, objects);
+      const result = await session.withProgress(() =>
+        runExport(prepared, {
+          source: objects,
+          sink: (bytes) => output.bytes(bytes),
+          clock,
+          progress,
+          signal,
+        }),
+      );
+      report(output, result, json);
+      return result.incomplete ? EXIT.incomplete : undefined;
+    });
+  });
+};
+
+/** Standard output has the archive. */
+function report(output: Output, result: ExportResult, json: boolean): void {
+  const { backup, mailboxes, messages, files, bytes, archiveBytes, findings, findingsTotal, seconds } =
+    result;
+  if (json) {
+    const shown = findings.map(({ path, ...rest }) => ({ ...rest, path: toText(path) }));
+    output.event({ type: "result", ...result, findings: shown });
+    return;
+  }
+  for (const { severity, code, path, message } of findings.slice(0, FINDINGS_SHOWN))
+    output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
+  if (findingsTotal > FINDINGS_SHOWN) output.note(`  and ${findingsTotal - FINDINGS_SHOWN} more`);
+  output.note(
+    `Exported ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in an archive of ${humanBytes(archiveBytes)}, in ${humanDuration(seconds * 1000)}.`,
+  );
+}

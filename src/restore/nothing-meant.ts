@@ -1,0 +1,29 @@
+/** What is said when nothing of a backup is meant: it has nothing of the kind, or what it has cannot be read. */
+import { CyrvaultError } from "../base/errors.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+
+/** @param lost - mailboxes of which it is not known what they are. */
+export function noMailboxMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
+  if (lost > 0)
+    return new CyrvaultError(
+      "REPOSITORY_DAMAGED",
+      `none of the mailboxes that can be read is meant, and ${lost} cannot be read`,
+      { hint: "cyrvault check tells what is damaged; another backup may have them" },
+    );
+  return new CyrvaultError("MAILBOX_NOT_FOUND", "no mailbox of this backup is meant", {
+    hint: `cyrvault ls ${backup} lists them; names are internal (user.anna.Work) or external (user/anna/Work)`,
+  });
+}
+
+/** @param lost - messages of which it is not known what they are. */
+export function noMessageMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
+  if (lost > 0)
+    return new CyrvaultError(
+      "REPOSITORY_DAMAGED",
+      `none of the messages that can be read has such a UID, and ${lost} cannot be read`,
+      { hint: "cyrvault check tells what is damaged; another backup may have them" },
+    );
+  return new CyrvaultError("MESSAGE_NOT_FOUND", "none of these mailboxes has a message with such a UID", {
+    hint: `cyrvault ls ${backup} MAILBOX lists them; an earlier backup may have what was expunged`,
+  });
+}
