@@ -27,6 +27,7 @@ import type { ObjectId } from "../store/object.ts";
 import type { ExportCounts, PreparedExport } from "./plan.ts";
 import type { TarEntry } from "./tar-header.ts";
 import { type TarSink, TarWriter } from "./tar-writer.ts";
+import { type MakeContent, type VerifiedContent, verifyContent, writeContent } from "./verified-content.ts";
 
 export interface ExportSource extends PageSource {
   /** A message's bytes in order; ends with an error if they are not what the id says. */
@@ -53,9 +54,6 @@ export interface ExportResult extends ExportCounts {
   readonly seconds: number;
 }
 
-/** Up to this size what goes into the archive is held while it is verified; larger ones are read twice. */
-const HELD_BYTES_MAX = 16 * 1024 * 1024;
-
 /**
  * @throws {CyrvaultError} `REPOSITORY_DAMAGED`, `OBJECT_MISSING`: what had been verified could not be read again, or a
  *   path that cannot be one; `IO`, `INTERRUPTED`. What was written is no whole archive then.
@@ -63,8 +61,6 @@ const HELD_BYTES_MAX = 16 * 1024 * 1024;
 export async function runExport(prepared: PreparedExport, context: ExportContext): Promise<ExportResult> {
   return await new ExportRun(prepared, context).run();
 }
-
-type MakeContent = () => AsyncIterable<Uint8Array>;
 
 type Owned = Pick<TarEntry, "mode" | "uid" | "gid" | "user" | "group" | "mtimeNs">;
 
@@ -274,54 +270,20 @@ class ExportRun {
     owned: Owned,
     content: MakeContent,
   ): Promise<number | undefined> {
-    const verified = await this.#verified(serverPath, content);
-    if (verified === undefined) return undefined;
-    if (hasSetId(owned.mode)) this.#findings.addSetIdDropped(serverPath);
-    const { size, held } = verified;
-    await this.#tar.begin({ ...owned, mode: modeOfFile(owned.mode), path, type: "file", size });
-    if (held !== undefined) for (const stretch of held) await this.#tar.content(stretch);
-    else await this.#readAgain(serverPath, size, content);
-    await this.#tar.finishEntry(size);
-    return size;
-  }
-
-  /** Read to its end; what is damaged is named and left out. */
-  async #verified(
-    serverPath: ByteString,
-    content: MakeContent,
-  ): Promise<{ size: number; held: readonly Uint8Array[] | undefined } | undefined> {
-    let held: Uint8Array[] | undefined = [];
-    let size = 0;
+    let verified: VerifiedContent;
     try {
-      for await (const stretch of content()) {
-        this.#context.signal?.throwIfAborted();
-        size += stretch.length;
-        if (size > HELD_BYTES_MAX) held = undefined;
-        // Good until the next one is asked for.
-        held?.push(Buffer.from(stretch));
-      }
+      verified = await verifyContent(content, this.#context.signal);
     } catch (error) {
       if (!isLost(error)) throw error;
       this.#findings.add("object-damaged", "error", serverPath, `not exported: ${error.message}`);
       return undefined;
     }
-    return { size, held };
-  }
-
-  /** Its header is out already: whatever goes wrong now ends the archive. */
-  async #readAgain(serverPath: ByteString, size: number, content: MakeContent): Promise<void> {
-    let bytes = 0;
-    try {
-      for await (const stretch of content()) {
-        bytes += stretch.length;
-        if (bytes > size) break;
-        await this.#tar.content(stretch);
-      }
-    } catch (error) {
-      if (!isLost(error)) throw error;
-      throw cutOff(serverPath, error.message, error);
-    }
-    if (bytes !== size) throw cutOff(serverPath, "it has another size than before");
+    if (hasSetId(owned.mode)) this.#findings.addSetIdDropped(serverPath);
+    const { size } = verified;
+    await this.#tar.begin({ ...owned, mode: modeOfFile(owned.mode), path, type: "file", size });
+    await writeContent(this.#tar, serverPath, verified, content);
+    await this.#tar.finishEntry(size);
+    return size;
   }
 
   async #directory(
@@ -388,17 +350,6 @@ function belowSymlink(serverPath: ByteString): CyrvaultError {
   return new CyrvaultError(
     "REPOSITORY_DAMAGED",
     `the backup holds what can't be: ${toText(serverPath)} is a symbolic link, and a directory too`,
-  );
-}
-
-function cutOff(serverPath: ByteString, why: string, cause?: unknown): CyrvaultError {
-  return new CyrvaultError(
-    "REPOSITORY_DAMAGED",
-    `the archive ends in the middle of ${toText(serverPath)} and must not be used: ${why}`,
-    {
-      hint: "cyrvault check tells what is damaged",
-      ...(cause === undefined ? {} : { cause }),
-    },
   );
 }
 

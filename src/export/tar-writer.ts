@@ -38,11 +38,6 @@ export class TarWriter {
     await this.#write(bytes);
   }
 
-  /** Whether content is missing: then nothing can follow any more. */
-  get isShort(): boolean {
-    return this.#missing > 0;
-  }
-
   async finishEntry(size: number): Promise<void> {
     assert(this.#missing === 0, "less content than the header says");
     await this.#write(Buffer.alloc(paddingAfter(size)));

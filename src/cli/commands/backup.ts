@@ -14,13 +14,14 @@ import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
 import { isHere } from "../../store/stale-run.ts";
 import { collect, example, type Register } from "../command.ts";
-import { EXIT } from "../exit-codes.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
+import { type RunStatus, withStatusFile } from "../status-file.ts";
 import { workerThreads } from "../threads.ts";
 
 interface Options {
@@ -37,6 +38,7 @@ interface Options {
   readonly checkpointInterval?: string;
   readonly checkpointBytes?: string;
   readonly lockWait?: string;
+  readonly statusFile?: string;
   readonly dryRun?: boolean;
 }
 
@@ -71,6 +73,7 @@ export const registerBackup: Register = (program, act) => {
     )
     .option("--checkpoint-bytes <size>", "the same, by what is read: 500M, 4G (default: 4G)")
     .option("--lock-wait <time>", "wait so long for another backup of this server: 30s, 5m, 2h")
+    .option("--status-file <file>", "JSON about this run for a monitoring agent, also after a failure")
     .option("--dry-run", "say what would be read; reads no message and stores nothing")
     .addHelpText(
       "after",
@@ -82,28 +85,41 @@ export const registerBackup: Register = (program, act) => {
   act<Options>(command, async (session, _args, given) => {
     keepMemorySmall();
     compileLater();
-    const options = backupOptions(given);
-    if (given.dryRun === true) return await dryRun(session, options);
-    return await session.withRepository(
-      "write",
-      async (repository) => {
-        const { clock, progress, signal, output, json, log } = session;
-        const server = options.server ?? serverName(options);
-        const acceptRules = await readAcceptRules(repository, server);
-        const here = isHere(hostname());
-        const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
-        const context = { repository, clock, progress, acceptRules, signal, here, onCommitted };
-        const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
-          session.withProgress(() => runBackup({ ...options, server }, context)),
-        );
-        if (json) await output.object(backupObject(result));
-        else await printResult(output, result);
-        return result.incomplete ? EXIT.incomplete : undefined;
-      },
-      { mayBeWriteOnly: true },
-    );
+    if (given.dryRun === true) return await dryRun(session, backupOptions(given));
+    return await withStatusFile(session, given.statusFile, async (status) => {
+      const options = backupOptions(given);
+      return await backUp(session, given, options, status);
+    });
   });
 };
+
+async function backUp(
+  session: Session,
+  given: Options,
+  options: BackupOptions,
+  status: RunStatus,
+): Promise<ExitCode | undefined> {
+  return await session.withRepository(
+    "write",
+    async (repository) => {
+      const { clock, progress, signal, output, json, log } = session;
+      const server = options.server ?? serverName(options);
+      status.server = server;
+      const acceptRules = await readAcceptRules(repository, server);
+      const here = isHere(hostname());
+      const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
+      const context = { repository, clock, progress, acceptRules, signal, here, onCommitted };
+      const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
+        session.withProgress(() => runBackup({ ...options, server }, context)),
+      );
+      Object.assign(status, { server: result.server, backup: result.backup });
+      if (json) await output.object(backupObject(result));
+      else await printResult(output, result);
+      return result.incomplete ? EXIT.incomplete : undefined;
+    },
+    { mayBeWriteOnly: true },
+  );
+}
 
 async function dryRun(session: Session, options: BackupOptions): Promise<undefined> {
   const { clock, output, json } = session;
