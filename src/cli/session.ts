@@ -61,10 +61,16 @@ export class Session {
     this.log = createLogger((record) => this.output.log(record), least);
   }
 
+  /** For commands that need no repository. */
+  get namedLocation(): string | undefined {
+    const location = this.#common.repo ?? this.terminal.env["CYRVAULT_REPO"];
+    return location === "" ? undefined : location;
+  }
+
   /** @throws {CyrvaultError} `USAGE`. */
   get location(): string {
-    const location = this.#common.repo ?? this.terminal.env["CYRVAULT_REPO"];
-    if (location !== undefined && location !== "") return location;
+    const location = this.namedLocation;
+    if (location !== undefined) return location;
     throw new CyrvaultError("USAGE", "no repository is named", {
       hint: "use --repo PLACE or $CYRVAULT_REPO",
     });
