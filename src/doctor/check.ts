@@ -24,6 +24,7 @@ export const CHECK_CODES = [
   "berkeley-database",
   "database-not-understood",
   "mailbox-list-unreadable",
+  "mailbox-list-damaged",
   "duplicate-uniqueid",
   "guids-not-checked",
   "expire-window",

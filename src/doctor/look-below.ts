@@ -64,7 +64,7 @@ function lookAt(view: SourceView, place: Place, oddities: Oddity[], queue: Place
   const listing = listDirectory(realPath, "count");
   for (const name of listing?.symlinks ?? []) {
     const link = joinPath(path, name);
-    const target = view.resolve(link);
+    const target = follow(view, link);
     const found = target === undefined ? undefined : lstatSource(target.realPath);
     if (target !== undefined && found?.type !== "directory") continue;
     const otherDevice = found !== undefined && found.device !== device;
@@ -78,5 +78,15 @@ function lookAt(view: SourceView, place: Place, oddities: Oddity[], queue: Place
     if (stat.device !== device)
       oddities.push({ kind: "other-device", path: child, inode: BigInt(stat.stat.inode) });
     else if (level < LEVELS) queue.push({ path: child, realPath: realChild, device, level: level + 1 });
+  }
+}
+
+/** A loop of links leads to nothing, as does a way that this user may not go. */
+function follow(view: SourceView, link: ByteString): ReturnType<SourceView["resolve"]> {
+  try {
+    return view.resolve(link);
+  } catch (error) {
+    if (!isCyrvaultError(error)) throw error;
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@
 import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import { readDatabase, SNIFF_BYTES, sniffEngine } from "../cyrus/database.ts";
+import type { DatabaseDamage } from "../cyrus/database-record.ts";
 import { DATABASES } from "../cyrus/imapd-conf-options.ts";
 import { MAX_HEADER_BYTES } from "../cyrus/index-format.ts";
 import { parseIndexHeader } from "../cyrus/index-reader.ts";
@@ -34,7 +35,6 @@ export interface ListLooked {
 /** The mailboxes of this server itself that hold mail; undefined where the list cannot be read. */
 export function lookAtMailboxList(view: SourceView, layout: ServerLayout): ListLooked {
   const path = layout.databases.mailboxes.path;
-  const resolved = path === undefined ? undefined : view.resolve(path);
   const unreadable = (why: string): ListLooked => ({
     entries: undefined,
     checks: [
@@ -48,8 +48,9 @@ export function lookAtMailboxList(view: SourceView, layout: ServerLayout): ListL
       },
     ],
   });
-  if (resolved === undefined) return unreadable("there is none");
   try {
+    const resolved = path === undefined ? undefined : view.resolve(path);
+    if (resolved === undefined) return unreadable("there is none");
     const file = readSourceFile(resolved.realPath, LIST_BYTES_MAX);
     if (file === undefined) return unreadable("it is no regular file");
     const reading = readDatabase(file.bytes);
@@ -58,11 +59,26 @@ export function lookAtMailboxList(view: SourceView, layout: ServerLayout): ListL
     const entries: MailboxListEntry[] = [];
     for (const item of readMailboxList(reading.records))
       if (item.kind === "entry" && isLocal(item.entry)) entries.push(item.entry);
-    return { entries, checks: judgeUniqueids(entries) };
+    return { entries, checks: [...judgeDamage(reading.damage, path), ...judgeUniqueids(entries)] };
   } catch (error) {
     if (!isCyrvaultError(error)) throw error;
     return unreadable(error.message);
   }
+}
+
+function judgeDamage(damage: readonly DatabaseDamage[], path: ByteString | undefined): Check[] {
+  const [first] = damage;
+  if (first === undefined) return [];
+  return [
+    {
+      code: "mailbox-list-damaged",
+      severity: "error",
+      ...(path === undefined ? {} : { path: toText(path) }),
+      message: `the mailbox list is damaged at byte ${first.offset}: ${first.reason}`,
+      advice:
+        "if Cyrus runs, look again: it may have been writing. Else stop it, keep a copy of the file, and let ctl_cyrusdb -r mend it",
+    },
+  ];
 }
 
 function isLocal({ remote, tombstone, intermediate, reserved }: MailboxListEntry): boolean {
