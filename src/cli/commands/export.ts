@@ -42,7 +42,7 @@ export const registerExport: Register = (program, act) => {
     .addHelpText(
       "after",
       example(
-        "cyrvault export --repo /backup/cyrus latest --tar > /dev/nst0",
+        "cyrvault export --repo /backup/cyrus latest --tar | dd obs=10240 of=/dev/nst0",
         "cyrvault export --repo /backup/cyrus latest --tar --user anna | ssh mail tar -xp -C /restored",
       ),
     );
