@@ -30,6 +30,9 @@ export interface LookedBelow {
 export const LEVELS = 3;
 export const LISTINGS_MAX = 5_000;
 
+/** Where mail is put together before it is delivered: nothing of it is kept. */
+const STAGING = /^(stage|sync)\.$/;
+
 interface Place {
   readonly path: ByteString;
   readonly realPath: ByteString;
@@ -71,6 +74,7 @@ function lookAt(view: SourceView, place: Place, oddities: Oddity[], queue: Place
     oddities.push({ kind: "symlink", path: link, target: target?.serverPath, otherDevice });
   }
   for (const name of listing?.directories ?? []) {
+    if (STAGING.test(name)) continue;
     const child = joinPath(path, name);
     const realChild = joinPath(realPath, name);
     const stat = lstatSource(realChild);

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { run } from "./fake-terminal.ts";
 
 const COMMANDS =
-  "init backup list ls restore export cat diff check status stats findings tag forget undelete key rebuild-index demo".split(
+  "init backup list ls restore export cat diff check status stats findings tag forget undelete key rebuild-index demo doctor".split(
     " ",
   );
 
