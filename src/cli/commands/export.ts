@@ -8,6 +8,7 @@ import { collect, example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import { isBrokenPipe } from "../terminal.ts";
 import { restoreOptions } from "./restore.ts";
 
 interface Options {
@@ -62,7 +63,7 @@ export const registerExport: Register = (program, act) => {
       const result = await session.withProgress(() =>
         runExport(prepared, {
           source: objects,
-          sink: (bytes) => output.bytes(bytes),
+          sink: (bytes) => write(output, bytes),
           clock,
           progress,
           signal,
@@ -73,6 +74,18 @@ export const registerExport: Register = (program, act) => {
     });
   });
 };
+
+/** Elsewhere it is in order that nobody reads to the end; an archive is then not what was asked for. */
+async function write(output: Output, bytes: Uint8Array): Promise<void> {
+  try {
+    await output.bytes(bytes);
+  } catch (error) {
+    if (!isBrokenPipe(error)) throw error;
+    throw new CyrvaultError("IO", "whoever read the archive has gone: it is not whole", {
+      hint: "look at what the program at the other end of the pipe said",
+    });
+  }
+}
 
 /** Standard output has the archive. */
 function report(output: Output, result: ExportResult, json: boolean): void {
