@@ -105,6 +105,9 @@ test("the walk finds links to directories, where they lead, and those to nothing
   for (const name of ["spool/d/user", "disk2/a"]) mkdirSync(dir.in(name), { recursive: true });
   symlinkSync(dir.in("disk2/a"), dir.in("spool/d/a"));
   symlinkSync("gone", dir.in("spool/d/user/b"));
+  // Mail on its way is not part of a backup.
+  mkdirSync(dir.in("spool/stage."));
+  symlinkSync("gone", dir.in("spool/stage./x"));
   const found = lookBelow(new SourceView(fromText("/"), []), [root("partition", dir.in("spool"), "default")]);
   expect(found).toEqual({
     listed: 3,
