@@ -80,15 +80,17 @@ export async function fuzz(
   return { target: target.name, inputs, answered: Atomics.load(progress, 1), failures };
 }
 
-/** @returns what the thread died of; undefined: it came to its end. */
+/** Has come to the end of its last job, and waits: starting one takes longer than most jobs. */
+let waiting: Worker | undefined;
+
+/** @returns what the thread died of; undefined: it came to the end of the job. */
 function inThread(job: FuzzJob, failures: FuzzFailure[]): Promise<string | undefined> {
   return new Promise((resolve) => {
     Atomics.store(job.progress, 0, job.from - 1);
-    const thread = new Worker(bootFromSource(), {
-      eval: true,
-      workerData: job,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
-    });
+    const thread =
+      waiting ??
+      new Worker(bootFromSource(), { eval: true, resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
+    waiting = undefined;
     let seen = { index: -2, cpu: process.cpuUsage(), at: performance.now() };
     const watch = setInterval(() => {
       const index = Atomics.load(job.progress, 0);
@@ -101,17 +103,28 @@ function inThread(job: FuzzJob, failures: FuzzFailure[]): Promise<string | undef
       if ((user + system) / 1e6 < CPU_SECONDS_MAX && seconds < SECONDS_MAX) return;
       finish("it does not come to an end");
     }, LOOK_EVERY_MS);
-    const finish = (stuck: string | undefined): void => {
+    const finish = (stuck: string | undefined, hasEnded = false): void => {
       clearInterval(watch);
-      void thread.terminate().then(() => resolve(stuck));
+      // Not all of them: Worker has some of its own.
+      thread.removeAllListeners("message");
+      thread.removeAllListeners("error");
+      if (!hasEnded) {
+        void thread.terminate().then(() => resolve(stuck));
+        return;
+      }
+      thread.unref();
+      waiting = thread;
+      resolve(stuck);
     };
     thread.on("message", (message: FuzzMessage) => {
       if ("failure" in message) {
         failures.push(message.failure);
         if (failures.length >= FAILURES_MAX) finish(undefined);
-      } else finish(undefined);
+      } else finish(undefined, true);
     });
     thread.on("error", (error) => finish(`the thread died: ${error.message}`));
+    thread.ref();
+    thread.postMessage(job);
   });
 }
 

@@ -1,45 +1,46 @@
-/** The thread in which the inputs of one target are run. */
-import { parentPort, workerData } from "node:worker_threads";
-import { type FuzzFailure, type FuzzJob, type FuzzMessage, makeInput } from "./fuzz.ts";
-import { runInput } from "./target.ts";
+/** The thread in which inputs are run, of one target after the other. */
+import { parentPort } from "node:worker_threads";
+import { type FuzzJob, type FuzzMessage, makeInput } from "./fuzz.ts";
+import { type FuzzTarget, runInput } from "./target.ts";
 import { FUZZ_TARGETS } from "./targets.ts";
 
 const MINIMISING_TRIES = 400;
 
-const job = workerData as FuzzJob;
-const target = FUZZ_TARGETS.find(({ name }) => name === job.target);
-if (target === undefined) throw new Error(`no target ${job.target}`);
-const seeds = await target.seeds();
-const end = performance.now() + job.milliseconds;
-const known = new Set<string>();
-let index = job.from;
-do {
-  Atomics.store(job.progress, 0, index);
-  const input = makeInput(target, seeds, job.seed, index);
-  const what = await failureOf(input);
-  if (what !== undefined && !known.has(signature(what))) {
-    known.add(signature(what));
-    const failure: FuzzFailure = {
-      target: job.target,
-      index,
-      what,
-      input: await minimised(input, signature(what)),
-    };
-    say({ failure });
-  }
-  index++;
-} while (index < seeds.length || performance.now() < end);
-say({ inputs: index });
+parentPort?.on("message", (job: FuzzJob) => void run(job));
+
+async function run(job: FuzzJob): Promise<void> {
+  const target = FUZZ_TARGETS.find(({ name }) => name === job.target);
+  if (target === undefined) throw new Error(`no target ${job.target}`);
+  const seeds = await target.seeds();
+  const end = performance.now() + job.milliseconds;
+  const known = new Set<string>();
+  let index = job.from;
+  do {
+    Atomics.store(job.progress, 0, index);
+    const input = makeInput(target, seeds, job.seed, index);
+    const what = await failureOf(target, input, () => Atomics.add(job.progress, 1, 1));
+    if (what !== undefined && !known.has(signature(what))) {
+      known.add(signature(what));
+      say({
+        failure: { target: job.target, index, what, input: await minimised(target, input, signature(what)) },
+      });
+    }
+    index++;
+  } while (index < seeds.length || performance.now() < end);
+  say({ inputs: index });
+}
 
 function say(message: FuzzMessage): void {
   parentPort?.postMessage(message);
 }
 
-async function failureOf(input: Uint8Array): Promise<string | undefined> {
-  if (target === undefined) return undefined;
+async function failureOf(
+  target: FuzzTarget,
+  input: Uint8Array,
+  onAnswer: () => void = () => {},
+): Promise<string | undefined> {
   try {
-    const outcome = await runInput(target, input);
-    if (outcome === "answered") Atomics.add(job.progress, 1, 1);
+    if ((await runInput(target, input)) === "answered") onAnswer();
     return undefined;
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -52,14 +53,14 @@ function signature(what: string): string {
   return `${what.split("\n")[0]?.replace(/\d+/g, "n")} ${place}`;
 }
 
-async function minimised(input: Buffer, wanted: string): Promise<Buffer> {
+async function minimised(target: FuzzTarget, input: Buffer, wanted: string): Promise<Buffer> {
   let best = input;
   let tries = 0;
   for (let size = best.length >> 1; size >= 1; size >>= 1) {
     for (let at = 0; at < best.length && tries < MINIMISING_TRIES; ) {
       tries++;
       const smaller = Buffer.concat([best.subarray(0, at), best.subarray(at + size)]);
-      const what = await failureOf(smaller);
+      const what = await failureOf(target, smaller);
       if (what !== undefined && signature(what) === wanted) best = smaller;
       else at += size;
     }
