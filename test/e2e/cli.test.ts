@@ -212,6 +212,9 @@ describe("two days of a server", () => {
       objects: expect.any(Number),
       backups: 2,
       bytesRead: 0,
+      packsRead: 0,
+      damagedFiles: [],
+      recoveryReader: "same",
       seconds: expect.any(Number),
     });
     const all = await runJson<CheckResult & { bytesRead: number }>(["check", "--read-data"], { env });
