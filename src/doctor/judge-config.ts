@@ -2,10 +2,10 @@
 import { type ByteString, toText } from "../base/byte-string.ts";
 import type { ImapdConf } from "../cyrus/imapd-conf.ts";
 import type { ServerLayout } from "../cyrus/server-layout.ts";
+import type { Filesystem } from "../source/host/filesystems.ts";
 import { holdsMailboxes, type ServerRoot } from "../source/roots.ts";
 import { isWithin, normalise } from "../source/view.ts";
 import type { Check } from "./check.ts";
-import type { Filesystem } from "./filesystems.ts";
 import type { CyrusConfEntry } from "./schedule.ts";
 
 export interface ConfigInput {

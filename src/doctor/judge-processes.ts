@@ -1,11 +1,11 @@
 /** A Cyrus that runs, and what it holds open outside of what a backup covers. */
 import { type ByteString, fromText, toText } from "../base/byte-string.ts";
 import type { ServerLayout } from "../cyrus/server-layout.ts";
+import type { HostFacts, HostProcess } from "../source/host/host-facts.ts";
+import { cyrusProcesses, type RunningMaster } from "../source/host/running-master.ts";
 import type { ServerRoot } from "../source/roots.ts";
 import { isWithin, normalise } from "../source/view.ts";
 import type { Check } from "./check.ts";
-import type { HostFacts, HostProcess } from "./host-facts.ts";
-import { cyrusProcesses, type RunningMaster } from "./running-master.ts";
 
 export interface ProcessesInput {
   readonly facts: Pick<HostFacts, "processes" | "openFiles" | "stat">;

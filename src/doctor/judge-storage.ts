@@ -1,9 +1,9 @@
 /** Room for snapshots, and where the repository lies. */
 import { type ByteString, toText } from "../base/byte-string.ts";
+import type { Filesystem } from "../source/host/filesystems.ts";
+import type { HostFacts, Space } from "../source/host/host-facts.ts";
 import type { Check } from "./check.ts";
 import type { Estimate } from "./estimate.ts";
-import type { Filesystem } from "./filesystems.ts";
-import type { HostFacts, Space } from "./host-facts.ts";
 
 /** Of the volume: what a snapshot gets, and what should be free for it. */
 const SNAPSHOT_SHARE = 0.15;

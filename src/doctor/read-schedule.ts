@@ -1,9 +1,9 @@
 /** Reads cyrus.conf and the crontabs that belong to the server. */
 import { type ByteString, fromBytes, fromText, joinPath, toText } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
+import type { HostFacts } from "../source/host/host-facts.ts";
 import { normalise, parentOf, type SourceView } from "../source/view.ts";
 import type { Check } from "./check.ts";
-import type { HostFacts } from "./host-facts.ts";
 import {
   type CyrusConfEntry,
   parseCyrusConf,

@@ -1,7 +1,7 @@
 /** The commands that back this server up with what this version can do: a snapshot taken by hand, or a stop. */
 import { type ByteString, toText } from "../base/byte-string.ts";
+import type { Filesystem } from "../source/host/filesystems.ts";
 import type { PathMapping } from "../source/view.ts";
-import type { Filesystem } from "./filesystems.ts";
 
 export interface RecommendInput {
   readonly repository: string | undefined;

@@ -1,12 +1,14 @@
 /** What a backup of this server would cover, what it would not, and how it is best taken. Changes nothing. */
 import { type ByteString, fromText, toText } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
+import { describeFilesystem, type Filesystem, filesystemsOf } from "../source/host/filesystems.ts";
+import type { HostFacts } from "../source/host/host-facts.ts";
+import { type Mount, mountOf, parseMounts } from "../source/host/mounts.ts";
+import { type RunningMaster, runningMasters } from "../source/host/running-master.ts";
 import { describeServer, type ServerDescription } from "../source/server.ts";
 import { normalise, type PathMapping, parentOf, SourceView } from "../source/view.ts";
 import type { Check, CheckCode } from "./check.ts";
 import { type Estimate, estimateFrom } from "./estimate.ts";
-import { describeFilesystem, type Filesystem, filesystemsOf } from "./filesystems.ts";
-import type { HostFacts } from "./host-facts.ts";
 import { judgeConfig } from "./judge-config.ts";
 import { judgeHoles } from "./judge-holes.ts";
 import { judgeProcesses } from "./judge-processes.ts";
@@ -14,10 +16,8 @@ import { judgeSchedule } from "./judge-schedule.ts";
 import { judgeRepository, judgeSnapshots, type Lair } from "./judge-storage.ts";
 import { lookBelow } from "./look-below.ts";
 import { lookAtDatabases, lookAtMailboxList, takeCensus } from "./mailbox-census.ts";
-import { type Mount, mountOf, parseMounts } from "./mounts.ts";
 import { readSchedule } from "./read-schedule.ts";
 import { recommend } from "./recommend.ts";
-import { type RunningMaster, runningMasters } from "./running-master.ts";
 
 export interface DoctorOptions {
   /** Undefined: that of the running Cyrus, else /etc/imapd.conf. */

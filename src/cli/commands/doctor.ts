@@ -4,7 +4,7 @@ import { CyrvaultError } from "../../base/errors.ts";
 import { parseDuration } from "../../cyrus/imapd-conf.ts";
 import type { Check } from "../../doctor/check.ts";
 import type { Estimate } from "../../doctor/estimate.ts";
-import { liveHost } from "../../doctor/live-host.ts";
+import { liveHost } from "../../source/host/live-host.ts";
 import { type DoctorReport, runDoctor } from "../../doctor/run.ts";
 import { parseMapping } from "../../source/view.ts";
 import { collect, example, type Register } from "../command.ts";

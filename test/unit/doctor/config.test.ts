@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
-import { filesystemsOf } from "../../../src/doctor/filesystems.ts";
 import { type ConfigInput, judgeConfig } from "../../../src/doctor/judge-config.ts";
 import { judgeUniqueids } from "../../../src/doctor/mailbox-census.ts";
-import { parseMounts } from "../../../src/doctor/mounts.ts";
 import { parseCyrusConf } from "../../../src/doctor/schedule.ts";
+import { filesystemsOf } from "../../../src/source/host/filesystems.ts";
+import { parseMounts } from "../../../src/source/host/mounts.ts";
 import { configured, madeUpHost, mountInfo, root } from "./made-up-host.ts";
 
 const ROOTS = [root("config", "/var/lib/cyrus"), root("partition", "/var/spool/cyrus", "default")];

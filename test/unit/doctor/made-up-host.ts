@@ -2,7 +2,7 @@ import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import { parseImapdConf } from "../../../src/cyrus/imapd-conf.ts";
 import { effectiveLayout } from "../../../src/cyrus/imapd-conf-layout.ts";
 import type { ServerLayout } from "../../../src/cyrus/server-layout.ts";
-import type { HostFacts, HostProcess, HostStat } from "../../../src/doctor/host-facts.ts";
+import type { HostFacts, HostProcess, HostStat } from "../../../src/source/host/host-facts.ts";
 import type { RootKind, ServerRoot } from "../../../src/source/roots.ts";
 
 /** A machine on which nothing is but what a test says. */

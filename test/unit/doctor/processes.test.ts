@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
-import type { HostStat } from "../../../src/doctor/host-facts.ts";
 import { judgeProcesses, type ProcessesInput } from "../../../src/doctor/judge-processes.ts";
-import { runningMasters } from "../../../src/doctor/running-master.ts";
+import type { HostStat } from "../../../src/source/host/host-facts.ts";
+import { runningMasters } from "../../../src/source/host/running-master.ts";
 import { configured, madeUpHost, process, root } from "./made-up-host.ts";
 
 const FILE: HostStat = { type: "file", device: 1n, inode: 5n, uid: 106 };

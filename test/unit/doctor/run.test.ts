@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
-import type { HostFacts } from "../../../src/doctor/host-facts.ts";
 import { runDoctor } from "../../../src/doctor/run.ts";
 import { generateServer } from "../../../src/sample/generate.ts";
+import type { HostFacts } from "../../../src/source/host/host-facts.ts";
 import { tempDir } from "../../support/temp-dir.ts";
 import { madeUpHost, mountInfo, process } from "./made-up-host.ts";
 

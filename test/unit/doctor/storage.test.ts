@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { estimateFrom } from "../../../src/doctor/estimate.ts";
-import { filesystemsOf } from "../../../src/doctor/filesystems.ts";
-import type { HostFacts } from "../../../src/doctor/host-facts.ts";
 import { judgeRepository, judgeSnapshots, type Lair } from "../../../src/doctor/judge-storage.ts";
-import { mountOf, parseMounts } from "../../../src/doctor/mounts.ts";
 import { recommend } from "../../../src/doctor/recommend.ts";
+import { filesystemsOf } from "../../../src/source/host/filesystems.ts";
+import type { HostFacts } from "../../../src/source/host/host-facts.ts";
+import { mountOf, parseMounts } from "../../../src/source/host/mounts.ts";
 import { parseMapping } from "../../../src/source/view.ts";
 import { directory, madeUpHost, mountInfo } from "./made-up-host.ts";
 

@@ -1,6 +1,6 @@
 /** On which filesystems the places of a server lie, and how each can be frozen. */
-import { type ByteString, toText } from "../base/byte-string.ts";
-import { isWithin, parentOf } from "../source/view.ts";
+import { type ByteString, toText } from "../../base/byte-string.ts";
+import { isWithin, parentOf } from "../view.ts";
 import type { HostFacts, Space } from "./host-facts.ts";
 import { type Mount, mountOf } from "./mounts.ts";
 

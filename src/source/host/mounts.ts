@@ -1,6 +1,6 @@
 /** The mount table as values (proc(5), /proc/PID/mountinfo), and on which filesystem a path lies. */
-import type { ByteString } from "../base/byte-string.ts";
-import { isWithin } from "../source/view.ts";
+import type { ByteString } from "../../base/byte-string.ts";
+import { isWithin } from "../view.ts";
 
 export interface Mount {
   readonly point: ByteString;

@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statfsSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { type ByteString, fromBytes, toFsPath } from "../base/byte-string.ts";
-import { readSourceFile } from "../source/read-file.ts";
+import { type ByteString, fromBytes, toFsPath } from "../../base/byte-string.ts";
+import { readSourceFile } from "../read-file.ts";
 import type { HostFacts, HostProcess, HostStat, Space } from "./host-facts.ts";
 
 const FILE_BYTES_MAX = 4 * 1024 * 1024;

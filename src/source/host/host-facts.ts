@@ -1,5 +1,5 @@
 /** What the doctor asks of the machine it runs on: everything that a test makes up. */
-import type { ByteString } from "../base/byte-string.ts";
+import type { ByteString } from "../../base/byte-string.ts";
 
 export interface HostProcess {
   readonly pid: number;

@@ -1,6 +1,6 @@
 /** Which Cyrus runs here: master's command line names its configuration. */
-import { type ByteString, fromText } from "../base/byte-string.ts";
-import { baseName } from "../source/view.ts";
+import { type ByteString, fromText } from "../../base/byte-string.ts";
+import { baseName } from "../view.ts";
 import type { HostProcess } from "./host-facts.ts";
 
 export interface RunningMaster {

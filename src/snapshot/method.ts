@@ -1,0 +1,49 @@
+/** The two choices of a cut: how the view is taken, and what holds Cyrus meanwhile. Every pair is valid. */
+import type { ByteString } from "../base/byte-string.ts";
+import type { PathMapping } from "../source/view.ts";
+import type { Holdings } from "./held.ts";
+
+/** Where the server's places lie now. */
+export interface TakenView {
+  readonly root: ByteString;
+  readonly mappings: readonly PathMapping[];
+  /** The moment of the view, as far as it has one. */
+  readonly cutMs: number;
+  /** Refuses when what is read can no longer be trusted (a snapshot that overflowed). Asked now and then, and before the commit. */
+  check(): Promise<void>;
+}
+
+/** What is to be held still: the places of a server as they are on it, links resolved. */
+export interface Places {
+  readonly roots: readonly ByteString[];
+  /** Where the repository (if it is local) and our cache lie. */
+  readonly ours: readonly ByteString[];
+}
+
+export interface Provider {
+  readonly name: "none" | "lvm" | "btrfs" | "zfs" | "command";
+  /** Nothing else has to stand still while the backup reads: Cyrus may go on as soon as the view is taken. */
+  readonly isFrozen: boolean;
+  /** Of all filesystems at one moment. */
+  readonly isAtomic: boolean;
+  /** Changes nothing. @returns what would be done, a line each. @throws {CyrvaultError} for what cannot work. */
+  plan(places: Places): Promise<readonly string[]>;
+  take(places: Places, holdings: Holdings): Promise<TakenView>;
+}
+
+export interface Quiesce {
+  readonly name: "none" | "stop" | "withlock" | "freeze";
+  /** Changes nothing. @returns what would be done, a line each. @throws {CyrvaultError} for what cannot work. */
+  plan(places: Places): Promise<readonly string[]>;
+  /** Cyrus holds still when it returns, and that was verified as well as can be. */
+  begin(places: Places, holdings: Holdings): Promise<void>;
+  /** Cyrus goes on. Called once, also after a failure. */
+  end(holdings: Holdings): Promise<QuiesceReport>;
+}
+
+export interface QuiesceReport {
+  /** How long Cyrus was held. */
+  readonly heldMs: number;
+  /** Why what was read meanwhile may be torn after all; undefined: it held. */
+  readonly broken: string | undefined;
+}
