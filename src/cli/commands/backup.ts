@@ -13,6 +13,7 @@ import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
 import { isHere } from "../../store/stale-run.ts";
+import { BACKUP_MODES, parseMode } from "../backup-mode.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
@@ -37,6 +38,8 @@ interface Options {
   readonly scrub?: string;
   readonly checkpointInterval?: string;
   readonly checkpointBytes?: string;
+  /** `snapshot` if undefined. */
+  readonly mode?: string;
   readonly lockWait?: string;
   readonly statusFile?: string;
   readonly dryRun?: boolean;
@@ -72,6 +75,7 @@ export const registerBackup: Register = (program, act) => {
       "after an interruption, at most so much is done again: 30s, 5m, 1h (default: 5m)",
     )
     .option("--checkpoint-bytes <size>", "the same, by what is read: 500M, 4G (default: 4G)")
+    .option("--mode <mode>", `how it comes to one moment: ${BACKUP_MODES.join(", ")}`, "snapshot")
     .option("--lock-wait <time>", "wait so long for another backup of this server: 30s, 5m, 2h")
     .option("--status-file <file>", "JSON about this run for a monitoring agent, also after a failure")
     .option("--dry-run", "say what would be read; reads no message and stores nothing")
@@ -85,6 +89,8 @@ export const registerBackup: Register = (program, act) => {
   act<Options>(command, async (session, _args, given) => {
     keepMemorySmall();
     compileLater();
+    const mode = parseMode(given.mode);
+    if (mode !== "snapshot") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
     if (given.dryRun === true) return await dryRun(session, backupOptions(given));
     return await withStatusFile(session, given.statusFile, async (status) => {
       const options = backupOptions(given);
