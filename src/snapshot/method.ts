@@ -7,8 +7,12 @@ import type { Holdings } from "./held.ts";
 export interface TakenView {
   readonly root: ByteString;
   readonly mappings: readonly PathMapping[];
-  /** The moment of the view, as far as it has one. */
-  readonly cutMs: number;
+  /** The moment of the view, or the first one of several; undefined: nobody knows better than the clock at the start. */
+  readonly cutMs: number | undefined;
+  /** Of all filesystems at one moment. */
+  readonly isAtomic: boolean;
+  /** Why it may be torn from the first, which somebody allowed. */
+  readonly torn: string | undefined;
   /** Refuses when what is read can no longer be trusted (a snapshot that overflowed). Asked now and then, and before the commit. */
   check(): Promise<void>;
 }
@@ -24,10 +28,9 @@ export interface Provider {
   readonly name: "none" | "lvm" | "btrfs" | "zfs" | "command";
   /** Nothing else has to stand still while the backup reads: Cyrus may go on as soon as the view is taken. */
   readonly isFrozen: boolean;
-  /** Of all filesystems at one moment. */
-  readonly isAtomic: boolean;
   /** Changes nothing. @returns what would be done, a line each. @throws {CyrvaultError} for what cannot work. */
   plan(places: Places): Promise<readonly string[]>;
+  /** After `plan`, once. */
   take(places: Places, holdings: Holdings): Promise<TakenView>;
 }
 
