@@ -1,12 +1,12 @@
 /** What is empty, or missing, in a snapshot of a root: other filesystems, subvolumes and symlinks below it. */
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { SUBVOLUME_INODE } from "../source/host/filesystems.ts";
+import type { LookedBelow } from "../source/host/look-below.ts";
+import { LEVELS, LISTINGS_MAX } from "../source/host/look-below.ts";
 import type { Mount } from "../source/host/mounts.ts";
 import type { ServerRoot } from "../source/roots.ts";
 import { isWithin, type PathMapping, relativeTo } from "../source/view.ts";
 import type { Check } from "./check.ts";
-import type { LookedBelow } from "./look-below.ts";
-import { LEVELS, LISTINGS_MAX } from "./look-below.ts";
 
 export interface HolesInput {
   readonly roots: readonly Pick<ServerRoot, "kind" | "path">[];

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { type HolesInput, judgeHoles } from "../../../src/doctor/judge-holes.ts";
-import { type LookedBelow, lookBelow, type Oddity } from "../../../src/doctor/look-below.ts";
+import { type LookedBelow, lookBelow, type Oddity } from "../../../src/source/host/look-below.ts";
 import { parseMounts } from "../../../src/source/host/mounts.ts";
 import { parseMapping, SourceView } from "../../../src/source/view.ts";
 import { tempDir } from "../../support/temp-dir.ts";

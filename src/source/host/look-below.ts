@@ -1,10 +1,10 @@
 /** Looks a few levels below the roots of mailboxes and configuration for what a snapshot of the root would not hold. */
-import { type ByteString, joinPath } from "../base/byte-string.ts";
-import { isCyrvaultError } from "../base/errors.ts";
-import { listDirectory } from "../source/list-directory.ts";
-import { lstatSource } from "../source/read-file.ts";
-import { outermostRoots, type ServerRoot } from "../source/roots.ts";
-import type { SourceView } from "../source/view.ts";
+import { type ByteString, joinPath } from "../../base/byte-string.ts";
+import { isCyrvaultError } from "../../base/errors.ts";
+import { listDirectory } from "../list-directory.ts";
+import { lstatSource } from "../read-file.ts";
+import { outermostRoots, type ServerRoot } from "../roots.ts";
+import type { SourceView } from "../view.ts";
 
 /** Paths as on the server. */
 export type Oddity =
