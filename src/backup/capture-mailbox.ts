@@ -28,10 +28,11 @@ import { MessageCapture } from "./capture-messages.ts";
 import { Cursor } from "./cursor.ts";
 import type { FindingSink } from "./finding-sink.ts";
 import { type IndexColumns, readIndexColumns } from "./index-columns.ts";
-import type { PlacedTask } from "./mailbox-join.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
+import type { PlacedTask } from "./mailbox-tasks.ts";
 import { type DirectoryContent, planMessages } from "./message-plan.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
+import { notReachedText, untilLate } from "./restrict-messages.ts";
 import type { Keep } from "./survey.ts";
 
 export interface MailboxCaptureContext {
@@ -46,6 +47,8 @@ export interface MailboxCaptureContext {
   readonly scrub: (name: ByteString) => boolean;
   /** Called now and then while messages are captured: a checkpoint may be made meanwhile. */
   readonly breathe: () => Promise<void>;
+  /** No further message is to be read. */
+  readonly isLate: () => boolean;
 }
 
 const STRETCH_BYTES = 1024 * 1024;
@@ -335,10 +338,18 @@ export class MailboxCapture {
       goodCopy: (id, guid) => this.#matchesGuid(id, guid),
       find: (code, severity, path, message, uid) => this.#find(code, severity, path, message, uid),
     });
-    for await (const { entry, size } of capture.entries(decisions)) {
+    const notReached = { messages: 0, kept: 0 };
+    const wanted = untilLate(decisions, this.#context.isLate, notReached);
+    for await (const { entry, size } of capture.entries(wanted)) {
       await writer.add(entry);
       this.#bytes += size;
       await this.#context.breathe();
+    }
+    if (notReached.messages > 0) {
+      const path = this.#directories[0]?.path ?? this.#task.name;
+      this.#find("not-reached", "error", path, notReachedText(notReached));
+      // Whoever has accepted it wants no alarm, but the messages all the same.
+      this.#openFindings++;
     }
     return { tree: await writer.finish(), bytes: this.#bytes };
   }

@@ -14,7 +14,7 @@ const ABOUT_FILES: ReadonlySet<FindingCode> = new Set(["attributes-not-kept", "s
 export async function carryOverFindings(
   parent: ManifestRoot | undefined,
   source: PageSource,
-  unchangedMailboxes: ReadonlySet<ByteString>,
+  isUnchanged: (mailbox: ByteString) => boolean,
   isThere: (code: FindingCode, path: ByteString) => boolean,
   findings: FindingSink,
 ): Promise<void> {
@@ -25,7 +25,7 @@ export async function carryOverFindings(
     findingPages,
   )) {
     const stillHolds =
-      mailbox === undefined ? ABOUT_FILES.has(code) && isThere(code, path) : unchangedMailboxes.has(mailbox);
+      mailbox === undefined ? ABOUT_FILES.has(code) && isThere(code, path) : isUnchanged(mailbox);
     if (!stillHolds || FROM_THE_LIST.has(code)) continue;
     findings.add(code, severity, path, message, {
       ...(mailbox === undefined ? {} : { mailbox }),

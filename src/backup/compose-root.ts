@@ -1,13 +1,12 @@
 /** The manifest root of a backup, from what the run has gathered. Pure. */
 import { hostname } from "node:os";
-import { toText } from "../base/byte-string.ts";
+import { type ByteString, toText } from "../base/byte-string.ts";
 import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
 import type { FindingSummary } from "../manifest/findings.ts";
-import type { Content, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
+import type { Content, ManifestRoot } from "../manifest/model.ts";
 import type { ServerRoot } from "../source/roots.ts";
 import type { ServerDescription } from "../source/server.ts";
 import type { RunStats } from "../store/run-writer.ts";
-import type { PlacedTask } from "./mailbox-join.ts";
 import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
 import type { PipelineCounts } from "./pipeline/pipeline.ts";
@@ -33,8 +32,8 @@ export interface Processed {
   fileBytes: number;
   /** Of any cyrus.index. */
   maxIndexVersion: number;
-  /** Empty where the parent had no findings: nobody asks then. */
-  readonly unchangedNames: Set<MailboxEntry["name"]>;
+  /** By the position of the mailbox among today's: 1 where it was taken over. */
+  readonly takenOver: Uint8Array;
 }
 
 export interface RootInput {
@@ -57,7 +56,7 @@ export interface RootInput {
   readonly listing: {
     /** Of the mailbox list's records, as far as it was read. */
     readonly style: MailboxListStyle | undefined;
-    readonly excluded: readonly PlacedTask[];
+    readonly excluded: readonly ByteString[];
     readonly remote: number;
   };
 }
@@ -109,7 +108,7 @@ export function composeRoot(input: RootInput): ManifestRoot {
     },
     leftOut: [
       ...surveyed.leftOut,
-      ...input.listing.excluded.map(({ name }) => ({
+      ...input.listing.excluded.map((name) => ({
         path: toText(name),
         reason: "mailbox excluded (--exclude-mailbox)",
         files: 0,

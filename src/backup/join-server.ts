@@ -3,21 +3,23 @@ import type { PathRules } from "../cyrus/mailbox-path.ts";
 import type { ServerDescription } from "../source/server.ts";
 import type { Decisions } from "./decisions.ts";
 import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
-import { joinMailboxes, type PlacedTask } from "./mailbox-join.ts";
+import { ListedMailboxes } from "./listed-mailboxes.ts";
+import { joinMailboxes } from "./mailbox-join.ts";
 import type { MailboxPlaces } from "./mailbox-places.ts";
+import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { MailboxList } from "./read-mailbox-list.ts";
 import { readPlaceHeader } from "./read-place-header.ts";
 
 export interface JoinedServer {
-  readonly kept: PlacedTask[];
-  readonly excluded: PlacedTask[];
+  readonly kept: MailboxTasks;
+  readonly excluded: MailboxTasks;
   /** Entries of the list that are on other servers of a Murder. */
   readonly remote: number;
 }
 
 export function joinServerMailboxes(
   { layout, configPath }: ServerDescription,
-  list: MailboxList | undefined,
+  list: Pick<MailboxList, "path" | "listed"> | undefined,
   places: MailboxPlaces,
   decisions: Decisions,
   findings: FindingSink,
@@ -28,7 +30,7 @@ export function joinServerMailboxes(
     virtualDomains: layout.virtDomains !== "off",
   };
   const { tasks, remote } = joinMailboxes({
-    listed: list?.listed() ?? [],
+    listed: list?.listed ?? new ListedMailboxes(),
     places,
     rules,
     // Without a list every directory would be an unlisted one: that the list is missing has been said.
@@ -36,8 +38,6 @@ export function joinServerMailboxes(
     listPath: list?.path ?? configPath,
     readHeader: readPlaceHeader,
   });
-  const kept: PlacedTask[] = [];
-  const excluded: PlacedTask[] = [];
-  for (const task of tasks) (decisions.isExcluded(task.name) ? excluded : kept).push(task);
+  const { wanted: kept, others: excluded } = tasks.split((name) => !decisions.isExcluded(name));
   return { kept, excluded, remote };
 }

@@ -6,8 +6,8 @@ import type { LeafPage } from "../manifest/page-tree.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { findInPageTree, readPages, readPageTree } from "../manifest/read-page-tree.ts";
 import { lstatSource } from "../source/read-file.ts";
-import type { PlacedTask } from "./mailbox-join.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
+import type { MailboxTasks, PlacedTask } from "./mailbox-tasks.ts";
 import { PageCursor } from "./page-cursor.ts";
 import type { Parents } from "./parents.ts";
 import { whyChanged } from "./unchanged.ts";
@@ -21,7 +21,7 @@ export interface HistoryRules {
 /** Ask in the order of names: the parents' entries are read along. */
 export class MailboxHistory {
   readonly #source: PageSource;
-  readonly #tasks: readonly PlacedTask[];
+  readonly #tasks: MailboxTasks;
   readonly #parents: readonly ManifestRoot[];
   readonly #cursors: readonly PageCursor<MailboxEntry>[];
   readonly #backup: ManifestRoot | undefined;
@@ -36,7 +36,7 @@ export class MailboxHistory {
   constructor(
     source: PageSource,
     parents: Parents,
-    tasks: readonly PlacedTask[],
+    tasks: MailboxTasks,
     onPage?: (page: LeafPage<MailboxEntry>) => void,
   ) {
     this.#source = source;
@@ -78,9 +78,8 @@ export class MailboxHistory {
 
   async #findGone(backup: ManifestRoot): Promise<ReadonlyMap<ByteString, ByteString>> {
     const gone = new Map<ByteString, ByteString>();
-    const byName = new Map(this.#tasks.map((task) => [task.name, task]));
     for await (const entry of readPageTree(backup.mailboxes, this.#source, mailboxPages)) {
-      const today = byName.get(entry.name);
+      const today = this.#tasks.at(this.#tasks.positionOf(entry.name) ?? -1);
       if (today !== undefined && !isOther(entry, today)) continue;
       // Its name is free, or another mailbox's.
       if (entry.uniqueid !== undefined) gone.set(entry.uniqueid, entry.name);

@@ -3,6 +3,7 @@
  * there. What is only on one side is named. Pure but for reading cyrus.header where a directory is in no list.
  */
 import { type ByteString, toText } from "../base/byte-string.ts";
+import { ByteColumn, KeyTable, NumberColumn } from "../base/columns.ts";
 import type { MailboxHeader } from "../cyrus/mailbox-header.ts";
 import { nameProblem } from "../cyrus/mailbox-name.ts";
 import {
@@ -12,37 +13,12 @@ import {
   uuidMailboxPath,
 } from "../cyrus/mailbox-path.ts";
 import type { FindingSink } from "./finding-sink.ts";
+import type { ListedMailbox, ListedMailboxes } from "./listed-mailboxes.ts";
 import type { MailboxPlace, MailboxPlaces } from "./mailbox-places.ts";
-
-/** An entry of the mailbox list, as far as a backup needs it. */
-export interface ListedMailbox {
-  readonly name: ByteString;
-  readonly uniqueid: ByteString | undefined;
-  readonly partition: ByteString | undefined;
-  /** Letters as since 3.6. */
-  readonly mailboxType: ByteString;
-  /** `id TAB rights TAB …`. */
-  readonly acl: ByteString;
-  readonly uidvalidity: number | undefined;
-  /**
-   * `local`: has directories here. `remote`: on another server of a Murder. `none`: a name only (a tombstone, an
-   * intermediate name, a reserved one).
-   */
-  readonly kind: "local" | "remote" | "none";
-}
-
-export interface MailboxTask {
-  /** The key of its entry in the manifest. */
-  readonly name: ByteString;
-  readonly list: ListedMailbox | undefined;
-  readonly place: MailboxPlace | undefined;
-}
-
-/** A mailbox with a directory here. */
-export type PlacedTask = MailboxTask & { readonly place: MailboxPlace };
+import { MailboxTasks, type TaskColumns } from "./mailbox-tasks.ts";
 
 export interface JoinInput {
-  readonly listed: Iterable<ListedMailbox>;
+  readonly listed: ListedMailboxes;
   readonly places: MailboxPlaces;
   readonly rules: PathRules;
   readonly findings: FindingSink;
@@ -52,22 +28,22 @@ export interface JoinInput {
 }
 
 export interface JoinResult {
-  /** Ascending by name; each has a place. */
-  readonly tasks: PlacedTask[];
+  readonly tasks: MailboxTasks;
   readonly remote: number;
 }
 
 export function joinMailboxes(input: JoinInput): JoinResult {
-  const { places, findings, listPath } = input;
-  const claimed = new Set<MailboxPlace>();
-  const tasks = new Map<ByteString, PlacedTask>();
-  const lost: ListedMailbox[] = [];
-  const owners = new Map<ByteString, ByteString>();
+  const { listed, places, findings, listPath } = input;
+  const tasks = new Gathering(listed, places);
+  const lost: number[] = [];
+  const owners = new KeyTable();
   let remote = 0;
 
-  for (const list of input.listed) {
-    if (list.kind === "remote") remote++;
-    if (list.kind !== "local") continue;
+  for (let row = 0; row < listed.length; row++) {
+    const kind = listed.kind(row);
+    if (kind === "remote") remote++;
+    if (kind !== "local") continue;
+    const list = listed.get(row);
     const problem = nameProblem(list.name);
     if (problem !== undefined) {
       findings.add(
@@ -80,53 +56,57 @@ export function joinMailboxes(input: JoinInput): JoinResult {
       continue;
     }
     const place = placeOf(list, places, input.rules);
-    if (place === undefined) lost.push(list);
-    else if (claimed.has(place)) {
+    if (place === undefined) lost.push(row);
+    else if (tasks.isClaimed(place)) {
       findings.add(
         "uniqueid-duplicate",
         "error",
-        place.directories[0]?.path ?? listPath,
+        places.get(place).directories[0]?.path ?? listPath,
         `two mailboxes of the list share one directory: ${toText(list.name)} is kept under the other's name`,
         { mailbox: list.name },
       );
     } else {
-      claimed.add(place);
-      tasks.set(list.name, { name: list.name, list, place });
-      if (list.uniqueid !== undefined) {
-        const other = owners.get(list.uniqueid);
-        if (other === undefined) owners.set(list.uniqueid, list.name);
-        else
-          findings.add(
-            "uniqueid-duplicate",
-            "warning",
-            listPath,
-            `it has the same uniqueid as ${toText(other)}: others' seen state and annotations are mixed up`,
-            { mailbox: list.name },
-          );
-      }
+      tasks.add(list.name, row, place);
+      const { uniqueid } = list;
+      if (uniqueid === undefined) continue;
+      const other = owners.find(uniqueid, (one) => listed.isUniqueid(one, uniqueid));
+      if (other === undefined) owners.add(uniqueid, row);
+      else
+        findings.add(
+          "uniqueid-duplicate",
+          "warning",
+          listPath,
+          `it has the same uniqueid as ${toText(listed.name(other))}: others' seen state and annotations are mixed up`,
+          { mailbox: list.name },
+        );
     }
   }
 
-  const lostById = new Map(
-    lost.filter(({ uniqueid }) => uniqueid !== undefined).map((list) => [list.uniqueid, list]),
-  );
-  const lostByName = new Map(lost.map((list) => [list.name, list]));
-  for (const place of places.all()) {
-    if (claimed.has(place)) continue;
+  const lostById = new Map<ByteString | undefined, number>();
+  const lostByName = new Map<ByteString, number>();
+  for (const row of lost) {
+    const { uniqueid, name } = listed.get(row);
+    if (uniqueid !== undefined) lostById.set(uniqueid, row);
+    lostByName.set(name, row);
+  }
+  for (let at = 0; at < places.length; at++) {
+    if (tasks.isClaimed(at)) continue;
+    const place = places.get(at);
     const path = place.directories[0]?.path as ByteString;
     const header = input.readHeader(place);
-    const list =
+    const row =
       lostById.get(header?.uniqueId) ??
       (header?.name === undefined ? undefined : lostByName.get(header.name));
+    const list = row === undefined ? undefined : listed.get(row);
     if (list !== undefined && !tasks.has(list.name)) {
       // The directory is not where the list's rules put it, but its header says that it is the one.
-      tasks.set(list.name, { name: list.name, list, place });
+      tasks.add(list.name, row, at);
       lostByName.delete(list.name);
       lostById.delete(list.uniqueid);
       continue;
     }
     const name = unlistedName(place, header, input.rules, tasks);
-    tasks.set(name, { name, list: undefined, place });
+    tasks.add(name, undefined, at);
     findings.add(
       "mailbox-unlisted",
       "warning",
@@ -135,20 +115,69 @@ export function joinMailboxes(input: JoinInput): JoinResult {
       { mailbox: name },
     );
   }
-  for (const list of lostByName.values()) {
+  for (const [name, row] of lostByName) {
+    const { partition = "?" as ByteString } = listed.get(row);
     findings.add(
       "mailbox-missing",
       "error",
       listPath,
-      `the list names a mailbox (partition ${toText(list.partition ?? ("?" as ByteString))}) and its directory is not there`,
-      { mailbox: list.name },
+      `the list names a mailbox (partition ${toText(partition)}) and its directory is not there`,
+      { mailbox: name },
     );
   }
-  return { tasks: [...tasks.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), remote };
+  return { tasks: tasks.sorted(), remote };
+}
+
+/** Tasks as they are found, each name and each place once. */
+class Gathering {
+  readonly #columns: TaskColumns;
+  readonly #byName = new KeyTable();
+  readonly #claimed: Uint8Array;
+
+  constructor(listed: ListedMailboxes, places: MailboxPlaces) {
+    const [row, place] = [new NumberColumn(new Uint32Array(0)), new NumberColumn(new Uint32Array(0))];
+    this.#columns = { listed, places, names: new ByteColumn(), row, place };
+    this.#claimed = new Uint8Array(places.length);
+  }
+
+  /** A name that is there already (a damaged list has it twice) goes to the later place. */
+  add(name: ByteString, row: number | undefined, place: number): void {
+    const { names, row: rows, place: placeOf } = this.#columns;
+    let task = this.#find(name);
+    if (task === undefined) {
+      task = names.add(name);
+      this.#byName.add(name, task);
+    }
+    rows.set(task, row === undefined ? 0 : row + 1);
+    placeOf.set(task, place);
+    this.#claimed[place] = 1;
+  }
+
+  has(name: ByteString): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  isClaimed(place: number): boolean {
+    return this.#claimed[place] === 1;
+  }
+
+  /** The list is in the order of names, or nearly: sorting it costs little more than looking through it. */
+  sorted(): MailboxTasks {
+    const { names } = this.#columns;
+    const order = Array.from({ length: names.length }, (_, task) => task);
+    return new MailboxTasks(
+      this.#columns,
+      order.sort((a, b) => names.compare(a, b)),
+    );
+  }
+
+  #find(name: ByteString): number | undefined {
+    return this.#byName.find(name, (task) => this.#columns.names.equals(task, name));
+  }
 }
 
 /** Where the rules of either layout put it. Elsewhere its header tells: joinMailboxes asks that afterwards. */
-function placeOf(list: ListedMailbox, places: MailboxPlaces, rules: PathRules): MailboxPlace | undefined {
+function placeOf(list: ListedMailbox, places: MailboxPlaces, rules: PathRules): number | undefined {
   const { partition } = list;
   if (partition === undefined) return undefined;
   const byId = list.uniqueid === undefined ? undefined : uuidMailboxPath(list.uniqueid);
@@ -166,7 +195,7 @@ function unlistedName(
   place: MailboxPlace,
   header: MailboxHeader | undefined,
   rules: PathRules,
-  taken: ReadonlyMap<ByteString, unknown>,
+  taken: { has(name: ByteString): boolean },
 ): ByteString {
   const byPath = mailboxFromPath(place.relative, rules);
   for (const name of [header?.name, byPath?.layout === "legacy" ? byPath.name : undefined]) {

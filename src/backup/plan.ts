@@ -98,7 +98,7 @@ export async function planBackup(
     mailboxes: counts,
     messagesToReadAtMost,
     ...surveyed.result,
-    excluded: excluded.map((task) => toText(task.name)),
+    excluded: [...excluded.names()].map(toText),
   };
 }
 

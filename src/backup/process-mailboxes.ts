@@ -5,7 +5,7 @@
 import type { MailboxEntry } from "../manifest/model.ts";
 import { MailboxCapture, type MailboxCaptureContext } from "./capture-mailbox.ts";
 import { type MailboxHistory, whyMailboxChanged } from "./mailbox-history.ts";
-import type { PlacedTask } from "./mailbox-join.ts";
+import type { PlacedTask } from "./mailbox-tasks.ts";
 
 export interface ProcessedMailbox {
   readonly entry: MailboxEntry;
@@ -31,7 +31,7 @@ export class MailboxProcessor {
     this.#context = context;
   }
 
-  async *process(tasks: readonly PlacedTask[]): AsyncGenerator<ProcessedMailbox> {
+  async *process(tasks: Iterable<PlacedTask>): AsyncGenerator<ProcessedMailbox> {
     for (const task of tasks) {
       this.#begin(task, await this.#history.before(task));
       if (this.#underWay.length >= UNDER_WAY) yield await this.#next();

@@ -1,7 +1,8 @@
 /** The frozen mailboxes.db: as entries for the survey, and as the text that `ctl_mboxlist -u` takes. */
-import { type ByteString, fromBytes, toBytes, toText } from "../base/byte-string.ts";
+import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
+import { giveBack } from "../base/give-back.ts";
 import { type DatabaseReading, readDatabase } from "../cyrus/database.ts";
 import {
   joinAcl,
@@ -16,7 +17,7 @@ import { dumpMailboxList } from "../source/mailbox-list-tool.ts";
 import { readSourceFile } from "../source/read-file.ts";
 import type { SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
-import type { ListedMailbox } from "./mailbox-join.ts";
+import { type ListedMailbox, ListedMailboxes } from "./listed-mailboxes.ts";
 
 const LIST_BYTES_MAX = 2 ** 31 - 1;
 /** Of the text that `MailboxList.text` gives for the same file: another number, another text. */
@@ -35,9 +36,11 @@ export interface MailboxList {
   readonly style: MailboxListStyle | undefined;
   /** Of the file that was read: where it lies on the server when symlinks have been followed, and what it was. */
   readonly file: { readonly path: ByteString; readonly stat: FileStat };
-  listed(): Iterable<ListedMailbox>;
+  readonly listed: ListedMailboxes;
   /** @param keep - which mailboxes the text names. */
   text(keep: (name: ByteString) => boolean): Iterable<Buffer>;
+  /** The file's bytes are given back: no text comes after this. */
+  release(): void;
 }
 
 /** @returns undefined, with a finding, where the list cannot be read: directories alone say then what there is. */
@@ -76,15 +79,13 @@ export function openMailboxList(
   if (!reading.readable) return listFromTool(file, path, configPath, reading.engine, findings);
   const { records } = reading;
   const style = mailboxListStyle(records);
-  const listed: ListedMailbox[] = [];
+  const listed = new ListedMailboxes();
   let newer = false;
-  let last: ListedMailbox | undefined;
   for (const item of readMailboxList(records, style)) {
     if (item.kind === "bad") nameBadRecord(item, path, findings);
     else {
       newer ||= isOfNewerFamily(style, item.entry);
-      last = toListed(item.entry, last);
-      listed.push(last);
+      listed.add(toListed(item.entry));
     }
   }
   const family = familyOf(style, newer);
@@ -99,8 +100,9 @@ export function openMailboxList(
     path,
     style,
     file,
-    listed: () => listed,
+    listed,
     text: (keep) => printTextList(filterNames(entriesOf(readMailboxList(records, style)), keep), family),
+    release: () => giveBack(file.bytes),
   };
 }
 
@@ -120,10 +122,11 @@ function listFromTool(
       path,
       style: undefined,
       file,
-      *listed() {
-        for (const item of items) if (item.kind === "entry") yield toListed(item.entry);
-      },
+      listed: ListedMailboxes.of(
+        items.flatMap((item) => (item.kind === "entry" ? toListed(item.entry) : [])),
+      ),
       text: () => [answer.text],
+      release: () => giveBack(file.bytes),
     };
   }
   findings.add(
@@ -183,17 +186,14 @@ function* filterNames(
   for (const entry of entries) if (keep(entry.name)) yield entry;
 }
 
-/** @param neighbour - what it has in common with this one is kept once: a user's mailboxes have much. */
-function toListed(entry: MailboxListEntry, neighbour?: ListedMailbox): ListedMailbox {
-  const { name, uniqueid, mailboxType, uidvalidity } = entry;
-  const acl = entry.aclText ?? joinAcl(entry.acl);
+function toListed(entry: MailboxListEntry): ListedMailbox {
+  const { name, uniqueid, partition, mailboxType, uidvalidity } = entry;
   return {
     name,
     uniqueid,
-    partition: neighbour?.partition === entry.partition ? neighbour?.partition : entry.partition,
+    partition,
     mailboxType,
-    // In bytes of its own: put together from parts, it would keep the whole record in memory.
-    acl: neighbour?.acl === acl ? neighbour.acl : fromBytes(toBytes(acl)),
+    acl: entry.aclText ?? joinAcl(entry.acl),
     uidvalidity,
     kind: entry.remote
       ? "remote"

@@ -4,18 +4,19 @@
  * → the manifest, whose appearance in the repository makes the backup.
  */
 
-import { type ByteString, fromText } from "../base/byte-string.ts";
+import { type ByteString, fromText, pathKey } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { storeContent } from "../manifest/content.ts";
+import { filePages } from "../manifest/file-page.ts";
 import type { Finding, FindingCode } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
-import type { Content, FileEntry, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
+import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
-import { readPageTree } from "../manifest/read-page-tree.ts";
+import { findInPageTree, readPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
 import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
@@ -27,13 +28,14 @@ import { composeRoot, type Processed, type RootInput, type Surveyed } from "./co
 import { Decisions } from "./decisions.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
-import type { PlacedTask } from "./mailbox-join.ts";
+import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
 import { OwnerNames } from "./owners.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
+import { RunLimits } from "./run-limits.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
@@ -48,6 +50,8 @@ export interface BackupContext {
   readonly temporary?: string;
   /** This machine. Given, only one backup of a server is at work at a time. */
   readonly here?: Here;
+  /** Free bytes where the repository lies, for `limits.freeBytes`. */
+  readonly freeBytes?: () => number | undefined;
   /** Called once the backup is made. Must not throw. */
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
@@ -79,6 +83,7 @@ class BackupRun {
   readonly #isRacy: (stat: FileStat) => boolean;
   readonly #backup: string;
   readonly #began: number;
+  readonly #limits: RunLimits;
   #lastCheckpoint: { atMs: number; bytes: number };
 
   constructor(options: BackupOptions, context: BackupContext, given: StartedBackup) {
@@ -92,7 +97,8 @@ class BackupRun {
       acceptRules: context.acceptRules,
       ...(context.temporary === undefined ? {} : { temporary: context.temporary }),
     });
-    this.#files = new FileCapture(run.writer, this.#findings);
+    this.#limits = new RunLimits(options.limits ?? {}, context);
+    this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace);
     const racyFromNs = BigInt(startedMs) * 1_000_000n - RACY_NS;
     this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;
     this.#backup = backup;
@@ -107,7 +113,8 @@ class BackupRun {
     const { surveyed, kept, mailboxList, listing } = await this.#look();
 
     const settings = { seal: run.seal, compression: this.#options.compression };
-    const pipeline = new MessagePipeline(run.writer, () => startWorkers(settings, this.#options.threads));
+    const start = () => startWorkers(settings, this.#options.threads);
+    const pipeline = new MessagePipeline(run.writer, start, this.#limits.pace);
     try {
       const processed = await this.#processMailboxes(kept, surveyed, pipeline);
       await pipeline.pause(async () => {
@@ -117,7 +124,7 @@ class BackupRun {
       await carryOverFindings(
         parents.backup,
         this.#context.repository.objects,
-        processed.unchangedNames,
+        (mailbox) => processed.takenOver[kept.positionOf(mailbox) ?? -1] === 1,
         (code, path) => this.#isThere(code, path),
         this.#findings,
       );
@@ -138,15 +145,15 @@ class BackupRun {
     }
   }
 
-  /** What there is. The mailbox list's file is let go at the end. */
+  /** What there is. */
   async #look(): Promise<{
     readonly surveyed: Surveyed;
-    readonly kept: readonly PlacedTask[];
+    readonly kept: MailboxTasks;
     readonly mailboxList: Content | undefined;
     readonly listing: RootInput["listing"];
   }> {
-    const list = this.#openList();
-    const surveyed = await this.#survey(list);
+    const { list, text } = await this.#readList();
+    const surveyed = await this.#survey();
     const { kept, excluded, remote } = joinServerMailboxes(
       this.#given.server,
       list,
@@ -154,13 +161,51 @@ class BackupRun {
       this.#decisions,
       this.#findings,
     );
-    const mailboxList = await this.#storeTextList(list, surveyed.found);
-    return { surveyed, kept, mailboxList, listing: { style: list?.style, excluded, remote } };
+    return {
+      surveyed,
+      kept,
+      mailboxList: text,
+      listing: { style: list?.style, excluded: [...excluded.names()], remote },
+    };
   }
 
-  #openList(): MailboxList | undefined {
-    const path = this.#given.server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
-    return openMailboxList(this.#given.view, path, this.#given.server.configPath, this.#findings);
+  /** The bytes of the list, a hundred million on a large server, are let go before anything else is looked at. */
+  async #readList(): Promise<{
+    readonly list: Pick<MailboxList, "path" | "style" | "listed"> | undefined;
+    readonly text: Content | undefined;
+  }> {
+    const { view, server } = this.#given;
+    const listPath = server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
+    const opened = openMailboxList(view, listPath, server.configPath, this.#findings);
+    if (opened === undefined) return { list: undefined, text: undefined };
+    const { path, style, listed } = opened;
+    const text = (await this.#textOfParent(opened)) ?? (await this.#storeText(opened));
+    opened.release();
+    return { list: { path, style, listed }, text };
+  }
+
+  /** The parent's text, where the list is the same file as then. */
+  async #textOfParent({ file, style }: MailboxList): Promise<Content | undefined> {
+    const { backup, checkpoints } = this.#given.parents;
+    if (
+      backup?.mailboxList === undefined ||
+      checkpoints.length > 0 ||
+      style === undefined ||
+      backup.cyrus.layout["mailboxListText"] !== TEXT_LIST_VERSION
+    )
+      return undefined;
+    const source = this.#context.repository.objects;
+    const then = await findInPageTree(backup.files, pathKey(file.path), source, filePages);
+    const isSame =
+      then?.content !== undefined && !then.racy && sameStat(then.stat, file.stat) && !this.#isRacy(file.stat);
+    return isSame ? backup.mailboxList : undefined;
+  }
+
+  async #storeText(list: MailboxList): Promise<Content> {
+    return await storeContent(
+      list.text(() => true),
+      this.#given.run.writer,
+    );
   }
 
   #isThere(code: FindingCode, path: ByteString): boolean {
@@ -173,7 +218,7 @@ class BackupRun {
     }
   }
 
-  async #survey(list: MailboxList | undefined): Promise<Surveyed> {
+  async #survey(): Promise<Surveyed> {
     const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
     progress.beginPhase("looking", clock.monotonicMs());
@@ -188,13 +233,14 @@ class BackupRun {
     const { result, findings, ...surveyed } = await surveyServer(input, (items, parentFiles) =>
       captureSurveyedFiles(items, {
         parentFiles,
-        lookedFor: list?.file.path,
         sink: run.writer,
         files: this.#files,
         owners: this.#owners,
         isRacy: this.#isRacy,
         onItem: () => {
           signal?.throwIfAborted();
+          const problem = this.#limits.roomProblem();
+          if (problem !== undefined) throw problem;
           progress.add({ items: 1 }, clock.monotonicMs());
         },
       }),
@@ -203,31 +249,8 @@ class BackupRun {
     return { ...surveyed, ...result };
   }
 
-  /** @param same - the list's entry among the files, if it is the parent's: the text is the parent's, too, then. */
-  async #storeTextList(
-    list: MailboxList | undefined,
-    same: FileEntry | undefined,
-  ): Promise<Content | undefined> {
-    if (list === undefined) return undefined;
-    const { backup, checkpoints } = this.#given.parents;
-    if (
-      same !== undefined &&
-      checkpoints.length === 0 &&
-      list.style !== undefined &&
-      backup?.mailboxList !== undefined &&
-      backup.cyrus.layout["mailboxListText"] === TEXT_LIST_VERSION &&
-      same.content !== undefined &&
-      sameStat(same.stat, list.file.stat)
-    )
-      return backup.mailboxList;
-    return await storeContent(
-      list.text(() => true),
-      this.#given.run.writer,
-    );
-  }
-
   async #processMailboxes(
-    tasks: readonly PlacedTask[],
+    tasks: MailboxTasks,
     surveyed: Surveyed,
     pipeline: MessagePipeline,
   ): Promise<Processed> {
@@ -243,11 +266,14 @@ class BackupRun {
       const { bytesRead } = pipeline.counts;
       if (bytesRead > bytesBefore) progress.add({ bytes: bytesRead - bytesBefore }, clock.monotonicMs());
       bytesBefore = bytesRead;
-      if (isCheckpointing || !this.#checkpointIsDue(bytesRead)) return;
+      if (isCheckpointing) return;
+      const problem = this.#limits.roomProblem();
+      if (problem === undefined && !this.#checkpointIsDue(bytesRead)) return;
       isCheckpointing = true;
       this.#lastCheckpoint = { atMs: clock.monotonicMs(), bytes: bytesRead };
       await pipeline.pause(() => this.#checkpoint(writer, processor, surveyed, processed, pipeline));
       isCheckpointing = false;
+      if (problem !== undefined) throw problem;
     };
     const capture: MailboxCaptureContext = {
       sink: run.writer,
@@ -260,6 +286,7 @@ class BackupRun {
       rules: this.#decisions.rules,
       scrub: (name) => this.#decisions.scrub(name),
       breathe,
+      isLate: () => this.#limits.isLate,
     };
     const processor = new MailboxProcessor(history, capture);
     const processed: Processed = {
@@ -274,14 +301,13 @@ class BackupRun {
       files: 0,
       fileBytes: 0,
       maxIndexVersion: 0,
-      unchangedNames: new Set(),
+      takenOver: new Uint8Array(tasks.length),
     };
-    const hadFindings = (parents.backup?.findings.entries ?? 0) > 0;
     for await (const { entry, state } of processor.process(tasks)) {
       await writer.add(entry);
+      if (state === "unchanged") processed.takenOver[processed.total] = 1;
       processed.total++;
       processed[state]++;
-      if (state === "unchanged" && hadFindings) processed.unchangedNames.add(entry.name);
       processed.messages += entry.messages;
       processed.messageBytes += entry.bytes;
       processed.maxIndexVersion = Math.max(processed.maxIndexVersion, entry.indexVersion);

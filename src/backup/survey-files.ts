@@ -17,8 +17,6 @@ export interface SurveyedFiles {
   readonly files: number;
   readonly bytes: number;
   readonly leftOut: readonly LeftOut[];
-  /** Of `lookedFor`: its entry, if that is the parent's own. */
-  readonly found: FileEntry | undefined;
 }
 
 export async function captureSurveyedFiles(
@@ -30,8 +28,6 @@ export async function captureSurveyedFiles(
     readonly files: FileCapture;
     readonly owners: OwnerNames;
     readonly isRacy: (stat: FileStat) => boolean;
-    /** The path of a file that matters for something else. */
-    readonly lookedFor: ByteString | undefined;
     readonly onItem: () => void;
   },
 ): Promise<SurveyedFiles> {
@@ -40,10 +36,8 @@ export async function captureSurveyedFiles(
   const leftOut = new LeftOutSummary();
   let files = 0;
   let bytes = 0;
-  let found: FileEntry | undefined;
   for await (const item of items) {
     const entry = sameAsBefore(item, context.isRacy) ?? (await toEntry(item, context));
-    if (entry === item.before && entry.path === context.lookedFor) found = entry;
     context.owners.note(entry.stat.uid, entry.stat.gid);
     if (entry.leftOut !== undefined)
       leftOut.add(entry.path, entry.leftOut, item.type === "file" ? entry.stat.size : 0);
@@ -54,7 +48,7 @@ export async function captureSurveyedFiles(
     await writer.add(entry);
     context.onItem();
   }
-  return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries(), found };
+  return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries() };
 }
 
 async function toEntry(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { joinMailboxes, type ListedMailbox } from "../../../src/backup/mailbox-join.ts";
+import { type ListedMailbox, ListedMailboxes } from "../../../src/backup/listed-mailboxes.ts";
+import { joinMailboxes } from "../../../src/backup/mailbox-join.ts";
 import { type MailboxPlace, MailboxPlaces } from "../../../src/backup/mailbox-places.ts";
 import { type ByteString, fromText, joinPath } from "../../../src/base/byte-string.ts";
 import type { MailboxHeader } from "../../../src/cyrus/mailbox-header.ts";
@@ -46,7 +47,7 @@ function join(
   const findings: string[] = [];
   const asked: string[] = [];
   const { tasks, remote } = joinMailboxes({
-    listed: list,
+    listed: ListedMailboxes.of(list),
     places,
     rules,
     listPath: bytes("/mailboxes.db"),
@@ -66,7 +67,7 @@ function join(
       return undefined;
     },
   });
-  const found = tasks.map(
+  const found = [...tasks].map(
     ({ name, list, place }) =>
       `${name}${list ? "" : " (unlisted)"} ${place.directories.map(({ path }) => path)}`,
   );
