@@ -28,6 +28,7 @@ import type {
   RepairOptions,
   RepairResult,
 } from "./options.ts";
+import { placeOfCut } from "./place-of-cut.ts";
 import { PageRebuilder } from "./rebuild-pages.ts";
 import { mendRecords } from "./records.ts";
 import { haveSameIds, Recovery } from "./recovery.ts";
@@ -239,7 +240,10 @@ class RepairRun {
     }
   }
 
-  /** First the new backup, then the old one is forgotten: whatever breaks off in between leaves both. In a plan nothing is stored. */
+  /**
+   * First the new backup, then the old one is forgotten: whatever breaks off in between leaves both, and the next repair
+   * finds the new one. In a plan nothing is stored.
+   */
   async #cutOne(
     { root }: KnownRoot,
     recovery: Recovery,
@@ -268,15 +272,16 @@ class RepairRun {
           this.#noteLost({ backup, ...thing });
         },
       });
+      const stand = { ...cut, ...(await placeOfCut(repository, cut, backup)) };
       this.#backups.push({
         backup,
-        became: run === undefined ? undefined : cut.backup,
+        became: run === undefined ? undefined : stand.backup,
         lost,
         messagesRebuilt,
       });
       if (run === undefined) return;
-      await this.#copyTags(backup, cut.backup);
-      await run.commit(cut.backup, encodeRoot(cut));
+      await this.#copyTags(backup, stand.backup);
+      if (!stand.isThere) await run.commit(stand.backup, encodeRoot({ ...cut, backup: stand.backup }));
       await forgetBackup(repository, backup, clock.nowMs());
     } finally {
       await run?.abort();

@@ -23,7 +23,7 @@ import { backendOn, CHEAP, type CrashSite, digestOf } from "./crash-site.ts";
 
 const OTHER = "other.example.org";
 
-async function prepareTwoDays(site: CrashSite): Promise<void> {
+export async function prepareTwoDays(site: CrashSite): Promise<void> {
   await site.init(site.disk);
   await site.completeBackup();
   site.deliver("user.anna", 4);
@@ -42,7 +42,7 @@ async function forgetAllButOne(site: CrashSite, disk: FileSystem): Promise<void>
 }
 
 /** Of backups newer than those that were completed before: whose content is what the server has. */
-async function missingBackups(
+export async function missingBackups(
   site: CrashSite,
   disk: FileSystem,
   servers: readonly (string | undefined)[],
@@ -74,7 +74,7 @@ const backup = (
   missing: (site, disk) => missingBackups(site, disk, [undefined]),
 });
 
-const inRepository =
+export const inRepository =
   (use: (repository: Repository, site: CrashSite) => Promise<unknown>) =>
   async (site: CrashSite, disk: FileSystem): Promise<void> => {
     await site.withRepository(disk, async (repository) => {
@@ -127,10 +127,10 @@ const prune = (
     }),
 });
 
-const NEW_PASSWORD = "battery staple";
+export const NEW_PASSWORD = "battery staple";
 
 /** As a person would try: the password that is to go, then the other one. */
-async function withKeyring(
+export async function withKeyring(
   site: CrashSite,
   disk: FileSystem,
   use: (keyring: Keyring) => Promise<unknown>,
@@ -139,7 +139,7 @@ async function withKeyring(
   await use(await Keyring.open(backendOn(disk), password));
 }
 
-async function opens(disk: FileSystem, password: string): Promise<boolean> {
+export async function opens(disk: FileSystem, password: string): Promise<boolean> {
   try {
     await Keyring.open(backendOn(disk), password);
     return true;

@@ -19,13 +19,18 @@ import { readContent } from "../../src/manifest/content.ts";
 import { filePages } from "../../src/manifest/file-page.ts";
 import { mailboxPages } from "../../src/manifest/mailbox-page.ts";
 import { messagePages } from "../../src/manifest/message-page.ts";
-import type { Content } from "../../src/manifest/model.ts";
+import type { Content, ManifestRoot } from "../../src/manifest/model.ts";
 import { readPageTree } from "../../src/manifest/read-page-tree.ts";
 import { decodeRoot } from "../../src/manifest/root.ts";
 import { planRestore } from "../../src/restore/plan.ts";
 import { runRestore } from "../../src/restore/run.ts";
 import { listForgotten, readForgotten } from "../../src/store/forgotten.ts";
-import { initRepository, openRepository, type Repository } from "../../src/store/repository.ts";
+import {
+  initRepository,
+  type OpenOptions,
+  openRepository,
+  type Repository,
+} from "../../src/store/repository.ts";
 import { mail, mailWithAttachment, TinyServer } from "../unit/backup/tiny-server.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { type TempDir, tempDir } from "./temp-dir.ts";
@@ -59,6 +64,8 @@ export class CrashSite implements Disposable {
   cacheDirectory: string | undefined;
   /** Each backup that was ever completed. */
   readonly completed = new Map<string, { readonly root: Buffer; readonly digest: string }>();
+  /** Backups that were damaged for good: nobody reads them any more. */
+  readonly givenUp = new Set<string>();
   readonly #trees = new Map<string, Tree>();
   readonly #digests = new Map<string, string>();
   #messages = 0;
@@ -91,13 +98,18 @@ export class CrashSite implements Disposable {
     await initRepository(backendOn(fs), { ...how, clock: this.clock });
   }
 
-  /** As a process of its own would. */
-  async withRepository<T>(fs: FileSystem, use: (repository: Repository) => Promise<T>): Promise<T> {
+  /** As a process of its own would. @param as - somebody with another key. */
+  async withRepository<T>(
+    fs: FileSystem,
+    use: (repository: Repository) => Promise<T>,
+    as?: Pick<OpenOptions, "password" | "ownPacks">,
+  ): Promise<T> {
     const repository = await openRepository(backendOn(fs), {
       assemble: assembleMessage,
       clock: this.clock,
       password: await this.passwordThatOpens(fs),
       cacheDirectory: this.cacheDirectory,
+      ...as,
     });
     try {
       return await use(repository);
@@ -118,8 +130,16 @@ export class CrashSite implements Disposable {
     return this.password;
   }
 
-  async backUp(fs: FileSystem, options: Partial<BackupOptions> = {}): Promise<BackupResult> {
-    return await this.withRepository(fs, (repository) =>
+  async backUp(
+    fs: FileSystem,
+    options: Partial<BackupOptions> = {},
+    by: {
+      readonly as?: Pick<OpenOptions, "password" | "ownPacks">;
+      /** As the context's `onCommitted`. */
+      readonly afterwards?: (repository: Repository, root: ManifestRoot) => Promise<void>;
+    } = {},
+  ): Promise<BackupResult> {
+    const work = (repository: Repository) =>
       runBackup(
         {
           config: undefined,
@@ -137,9 +157,15 @@ export class CrashSite implements Disposable {
           checkpointBytes: 1e15,
           ...options,
         },
-        { repository, clock: this.clock, progress: new Progress(), acceptRules: [] },
-      ),
-    );
+        {
+          repository,
+          clock: this.clock,
+          progress: new Progress(),
+          acceptRules: [],
+          onCommitted: async (root) => await by.afterwards?.(repository, root),
+        },
+      );
+    return await this.withRepository(fs, work, by.as);
   }
 
   /** The object index as it is now is what every machine after a power cut finds. */
@@ -155,8 +181,11 @@ export class CrashSite implements Disposable {
   }
 
   /** A backup of what there is; then a day goes by. */
-  async completeBackup(options: Partial<BackupOptions> = {}): Promise<string> {
-    const { backup } = await this.backUp(this.disk, options);
+  async completeBackup(
+    options: Partial<BackupOptions> = {},
+    by?: Parameters<CrashSite["backUp"]>[2],
+  ): Promise<string> {
+    const { backup } = await this.backUp(this.disk, options, by);
     this.#trees.set(backup, readTree(this.server.root));
     await this.withRepository(this.disk, async (repository) => {
       const root = await repository.readBackup(backup);
@@ -248,11 +277,16 @@ export class CrashSite implements Disposable {
         if (roots.some((found) => !found.equals(root))) problems.push(`backup ${backup} has another root`);
         // Of the others the check has read every object under these roots.
         const isChosen = i === 0 || i >= all.length - 2;
-        if (isChosen && roots.length > 0 && (await digestOf(repository, root)) !== digest)
-          problems.push(`backup ${backup} has changed`);
+        if (!isChosen || roots.length === 0) continue;
+        const found = await digestOf(repository, root).catch((error: unknown) => {
+          problems.push(`backup ${backup} cannot be read: ${String(error)}`);
+          return digest;
+        });
+        if (found !== digest) problems.push(`backup ${backup} has changed`);
       }
       for (const [backup, roots] of there)
-        if (!this.completed.has(backup)) for (const root of roots) await digestOf(repository, root);
+        if (!this.completed.has(backup) && !this.givenUp.has(backup))
+          for (const root of roots) await digestOf(repository, root);
       return problems;
     });
   }

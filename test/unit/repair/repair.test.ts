@@ -4,13 +4,14 @@ import { MemoryBackend } from "../../../src/backend/memory.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { decodeRoot, encodeRoot } from "../../../src/manifest/root.ts";
 import { newTimedId } from "../../../src/store/backup-files.ts";
-import { forgottenName, readForgotten } from "../../../src/store/forgotten.ts";
+import { forgottenName, readForgotten, undeleteBackup } from "../../../src/store/forgotten.ts";
 import { readGcState } from "../../../src/store/gc-record.ts";
 import { newKeySet } from "../../../src/store/key-set.ts";
 import { makeKeyFile } from "../../../src/store/keys.ts";
 import { packName } from "../../../src/store/pack-types.ts";
 import { initRepository } from "../../../src/store/repository.ts";
 import { sealRun } from "../../../src/store/run-record.ts";
+import { faultyBackend } from "../../support/faulty-backend.ts";
 import { Site } from "../backup/site.ts";
 import { mail } from "../backup/tiny-server.ts";
 import { CHEAP } from "../store/repository-fixture.ts";
@@ -136,6 +137,30 @@ describe("a repair", () => {
 });
 
 describe("what is lost for good", () => {
+  test("is cut out once, though the repair breaks off before the old backup is forgotten", async () => {
+    using vault = await Vault.make(true);
+    const place = await placeOf(vault.files, vault.backups[1] as string, "user.anna", 5);
+    vault.files.delete(place.name);
+    const broken = repair(vault.files, {
+      wrap: (backend) =>
+        faultyBackend(backend, {
+          failAt: (_, operation, name) => operation === "replace" && name.startsWith("forgotten/"),
+        }),
+    });
+    await expect(broken).rejects.toMatchObject({ code: "IO" });
+    const made = namesOf(vault.files, "backups/");
+    expect(made).toHaveLength(3);
+    const result = await repair(vault.files);
+    const [{ backup, became } = { backup: "", became: "" }] = result?.backups ?? [];
+    expect(made).toContain(`backups/${became}`);
+    expect(namesOf(vault.files, "backups/")).toEqual(made.filter((name) => name !== `backups/${backup}`));
+    expect((await check(vault.files)).errors).toEqual([]);
+    // The old one, brought back, is cut again: what stands for it stands already.
+    await undeleteBackup(await open(vault.files), backup);
+    expect((await repair(vault.files))?.backups).toMatchObject([{ backup, became }]);
+    expect(namesOf(vault.files, "backups/")).toHaveLength(2);
+  });
+
   test("is cut out of the backups that had it, named there and at restore, and the old backups wait in forgotten/", async () => {
     using vault = await Vault.make(true);
     const sound = await restore(vault.files, vault.backups[0] as string);
