@@ -9,7 +9,8 @@ import { chunkSmallFile } from "../chunker/small-file.ts";
 import { storeContent } from "../manifest/content.ts";
 import type { Content, FileStat } from "../manifest/model.ts";
 import type { PageSink } from "../manifest/pages-io.ts";
-import { SourceFile, sameStat } from "../source/read-file.ts";
+import { type HeldFile, NOTHING_HELD, type SourceHolder } from "../source/held.ts";
+import { sameStat } from "../source/read-file.ts";
 import type { FindingSink } from "./finding-sink.ts";
 
 export interface FileToCapture {
@@ -21,6 +22,8 @@ export interface FileToCapture {
     | { readonly stat: FileStat; readonly content?: Content; readonly racy: boolean }
     | undefined;
   readonly mailbox?: ByteString;
+  /** How it is opened, where that is not as the source's files are. */
+  readonly open?: (path: ByteString) => HeldFile | undefined;
 }
 
 export interface CaptureCounts {
@@ -45,10 +48,20 @@ export class FileCapture {
   readonly counts: CaptureCounts = { bytesRead: 0, filesRead: 0 };
   readonly #sink: PageSink;
   readonly #findings: FindingSink;
+  readonly #open: SourceHolder["open"];
+  readonly #pace: ((bytes: number) => Promise<void>) | undefined;
   /** Failures that are none of the file's. */
   readonly #ofRepository = new Set<unknown>();
 
-  constructor(sink: PageSink, findings: FindingSink) {
+  /** @param pace - told of what was read; the next file is read when it is done. */
+  constructor(
+    sink: PageSink,
+    findings: FindingSink,
+    pace?: (bytes: number) => Promise<void>,
+    holder: Pick<SourceHolder, "open"> = NOTHING_HELD,
+  ) {
+    this.#pace = pace;
+    this.#open = (path) => holder.open(path);
     this.#sink = {
       put: async (...object) => {
         try {
@@ -101,8 +114,11 @@ export class FileCapture {
   }
 
   async #read(file: FileToCapture): Promise<(CapturedFile & { readonly steady: boolean }) | undefined> {
-    const source = SourceFile.open(file.realPath);
+    const source = await (file.open ?? this.#open)(file.realPath);
     if (source === undefined) return undefined;
+    const readBefore = this.counts.bytesRead;
+    // What Cyrus reads at every turn, and we again in a moment, stays.
+    const isOurs = !file.path.endsWith("/cyrus.index") && source.isCached() === false;
     try {
       this.counts.filesRead++;
       const { stat } = source;
@@ -115,8 +131,10 @@ export class FileCapture {
       const content = await storeContent(chunks, this.#sink, name === INDEX_NAME ? "mailbox" : undefined);
       const after = source.statAgain();
       const size = content.form === "inline" ? content.bytes.length : content.size;
+      await this.#pace?.(this.counts.bytesRead - readBefore);
       return { stat, content, steady: sameStat(stat, after) && size === stat.size };
     } finally {
+      if (isOurs) source.dropFromCache();
       source.close();
     }
   }

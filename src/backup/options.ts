@@ -23,6 +23,17 @@ export interface BackupOptions {
   readonly threads: number;
   readonly checkpointMs: number;
   readonly checkpointBytes: number;
+  /** What a neighbour asks for. undefined: nothing of the kind. */
+  readonly limits?: BackupLimits | undefined;
+}
+
+export interface BackupLimits {
+  /** What is read of the server's files, in bytes a second. */
+  readonly readRate?: number | undefined;
+  /** After so long no further message is read, and the backup ends with what it has. */
+  readonly durationMs?: number | undefined;
+  /** So many bytes stay free where the repository lies: the run stops before. */
+  readonly freeBytes?: number | undefined;
 }
 
 export interface BackupResult {

@@ -18,6 +18,13 @@ export interface Libc {
   readonly getgrgid_r: (id: number, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   readonly getpwnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   readonly getgrnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
+  /** With pairs of type and value after the number. */
+  readonly syscall: (number: number, ...argument: (string | number)[]) => number;
+  readonly posix_fadvise: ((fd: number, offset: number, bytes: number, advice: number) => number) | undefined;
+  /** Absent from glibc before 2.26. */
+  readonly preadv2:
+    | ((fd: number, vector: Buffer, count: number, offset: number, flags: number) => number)
+    | undefined;
   /** Absent from glibc before 2.28. */
   readonly statx:
     | ((directory: number, path: Buffer, flags: number, mask: number, buffer: Buffer) => number)
@@ -67,6 +74,13 @@ function load(): LibcOrReason {
         getgrgid_r: library.func(`int getgrgid_r${byId}`),
         getpwnam_r: library.func(`int getpwnam_r${byName}`),
         getgrnam_r: library.func(`int getgrnam_r${byName}`),
+        syscall: library.func("long syscall(long number, ...)"),
+        posix_fadvise: optional(() =>
+          library.func("int posix_fadvise(int fd, int64_t offset, int64_t bytes, int advice)"),
+        ),
+        preadv2: optional(() =>
+          library.func("long preadv2(int fd, const uint8_t *vector, int count, int64_t offset, int flags)"),
+        ),
         statx: optional(() =>
           library.func("int statx(int dir, const uint8_t *path, int flags, uint32_t mask, uint8_t *buffer)"),
         ),

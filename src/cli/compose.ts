@@ -26,7 +26,11 @@ export interface OpenStoredOptions extends UnlockOptions {
   readonly log: Logger;
   /** For a key that may only write: what this machine has stored with it. */
   readonly ownPacks?: (repository: string) => OwnPacks;
+  readonly wrapBackend?: WrapBackend | undefined;
 }
+
+/** Put around the repository's backend. */
+export type WrapBackend = (backend: Backend) => Backend;
 
 export interface OpenedRepository {
   readonly repository: Repository;
@@ -34,7 +38,8 @@ export interface OpenedRepository {
 }
 
 export async function openStored(location: string, options: OpenStoredOptions): Promise<OpenedRepository> {
-  const inner = await openBackend(location);
+  const opened = await openBackend(location);
+  const inner = options.wrapBackend?.(opened) ?? opened;
   const backend = options.access === "read" ? readOnly(inner) : inner;
   try {
     const repository = await open(backend, options);

@@ -8,7 +8,7 @@ import type { Repository } from "../store/repository.ts";
 import { writeOnly } from "../store/seal-header.ts";
 import type { Secret } from "../store/secret.ts";
 import type { OwnPacks } from "../store/vouching.ts";
-import { type Access, openStored, openStoredKeys } from "./compose.ts";
+import { type Access, openStored, openStoredKeys, type WrapBackend } from "./compose.ts";
 import { cacheDirectory, LastSeen } from "./last-seen.ts";
 import type { Output } from "./output.ts";
 import { OwnPacksFile } from "./own-packs.ts";
@@ -99,7 +99,11 @@ export class Session {
   async withRepository<T>(
     access: Access,
     use: (repository: Repository) => Promise<T>,
-    options: { readonly whateverAge?: boolean; readonly mayBeWriteOnly?: boolean } = {},
+    options: {
+      readonly whateverAge?: boolean;
+      readonly mayBeWriteOnly?: boolean;
+      readonly wrapBackend?: WrapBackend | undefined;
+    } = {},
   ): Promise<T> {
     const { repository, close } = await openStored(this.location, {
       access,
@@ -108,6 +112,7 @@ export class Session {
       clock: this.clock,
       log: this.log,
       ownPacks: (id) => this.#ownPacks(id),
+      wrapBackend: options.wrapBackend,
     });
     try {
       if (!repository.mayRead && options.mayBeWriteOnly !== true)

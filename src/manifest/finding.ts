@@ -37,6 +37,8 @@ export const FINDING_CODES = [
   "message-guid-mismatch",
   "message-size-mismatch",
   "guid-absent",
+  "not-reached",
+  "messages-left-out",
   // databases
   "database-unreadable",
   "database-damaged",

@@ -6,6 +6,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSy
 import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
+import { dropFromCache, isCached } from "../base/posix-page-cache.ts";
 import { rawStatOf, statNoFollow } from "../base/posix-stat.ts";
 
 export type FileType = "file" | "directory" | "symlink" | "special";
@@ -121,6 +122,15 @@ export class SourceFile {
     } catch (error) {
       throw ioError("look at", this.path, error);
     }
+  }
+
+  /** Ask before reading. @returns false: nobody had it in memory, so that `dropFromCache` takes nothing from anybody. */
+  isCached(): boolean | undefined {
+    return isCached(this.#fd);
+  }
+
+  dropFromCache(): void {
+    dropFromCache(this.#fd);
   }
 
   close(): void {

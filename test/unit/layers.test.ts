@@ -19,7 +19,14 @@ const BELOW_USE_CASES = Object.keys(ALLOWED);
 const BUILT_ON: Readonly<Record<string, string>> = { export: "restore" };
 
 /** What the rest may see of backend/: the seam, the one place that names concrete backends, wrappers of any backend. */
-const BACKEND_SEAM = ["backend.ts", "backend-name.ts", "open-backend.ts", "read-only.ts", "retry.ts"];
+const BACKEND_SEAM = [
+  "backend.ts",
+  "backend-name.ts",
+  "open-backend.ts",
+  "read-only.ts",
+  "retry.ts",
+  "limited.ts",
+];
 
 /** Bytes in, values out. */
 const PURE = ["cyrus", "chunker"];

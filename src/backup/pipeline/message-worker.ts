@@ -48,6 +48,8 @@ interface HeldMessage {
   readonly size: number;
   /** Read in windows whenever its bytes are needed. */
   readonly isStreamed: boolean;
+  /** Nobody had it in memory before us: the page cache need not keep it when we are done. */
+  readonly isOurs?: boolean;
   /** After `store`: how it is put together. */
   split?: {
     head: Uint8Array;
@@ -101,6 +103,7 @@ export class MessageWorker {
       if (message === undefined) return;
       if (!wanted[position]) {
         this.#heldBytes -= message.bytes?.length ?? 0;
+        if (message.isOurs === true) dropMessage(message);
         batch.messages[position] = undefined;
         return;
       }
@@ -139,6 +142,7 @@ export class MessageWorker {
         for (const [i, bytes] of split.parts.entries()) storePart(split.partIds[i] as ObjectId, bytes);
       } else {
         this.#storeLargeParts(message, split.partIds, storePart);
+        if (message.isOurs === true) dropMessage(message);
         large.push(message.id);
       }
       const { head, tail, partIds } = split;
@@ -178,6 +182,7 @@ export class MessageWorker {
           },
         };
       }
+      const isOurs = source.isCached() === false;
       const read =
         stat.size <= LARGE_MESSAGE_BYTES ? this.#readWhole(source, buffer) : this.#hashLarge(source);
       if (read === undefined || !sameStat(source.statAgain(), stat)) return { outcome: { state: "changed" } };
@@ -186,9 +191,10 @@ export class MessageWorker {
       const isStreamed = read.bytes === undefined || this.#heldBytes + stat.size > HELD_BYTES_MAX;
       const bytes = isStreamed ? undefined : read.bytes;
       this.#heldBytes += bytes?.length ?? 0;
+      if (isOurs && !isStreamed) source.dropFromCache();
       return {
         outcome: { state: "read", id, stat, guidMatches: matches(file, guid) },
-        message: { file, id, bytes, size: stat.size, isStreamed },
+        message: { file, id, bytes, size: stat.size, isStreamed, isOurs: isOurs && isStreamed },
       };
     } catch (error) {
       if (error instanceof CyrvaultError) return { outcome: { state: "failed", message: error.message } };
@@ -354,6 +360,13 @@ interface ReadMessage {
 
 function matches({ guid }: MessageFile, sha1: Uint8Array): boolean | undefined {
   return guid === undefined ? undefined : equalBytes(guid, sha1);
+}
+
+/** A message of many windows, when it is no longer needed. */
+function dropMessage({ file }: HeldMessage): void {
+  const source = SourceFile.open(file.path);
+  source?.dropFromCache();
+  source?.close();
 }
 
 const EMPTY = new Uint8Array(0);

@@ -30,6 +30,7 @@ interface Lane {
 export class MessagePipeline {
   readonly #writer: RunWriter;
   readonly #start: () => readonly MessageWorkerPort[];
+  readonly #pace: ((bytes: number) => Promise<void>) | undefined;
   /** Empty until there is something to do: a thread costs some 100 ms to start. */
   #lanes: Lane[] = [];
   readonly #packs = new Map<string, { readonly sink: Promise<PackSink>; tail: Promise<void> }>();
@@ -40,10 +41,18 @@ export class MessagePipeline {
   #paused = false;
   #whenIdle: (() => void) | undefined;
 
-  /** @param start - makes the workers, at least one; `close` ends them. Called when the first batch comes. */
-  constructor(writer: RunWriter, start: () => readonly MessageWorkerPort[]) {
+  /**
+   * @param start - makes the workers, at least one; `close` ends them. Called when the first batch comes.
+   * @param pace - told of what was read of a batch; the worker reads on when it is done.
+   */
+  constructor(
+    writer: RunWriter,
+    start: () => readonly MessageWorkerPort[],
+    pace?: (bytes: number) => Promise<void>,
+  ) {
     this.#writer = writer;
     this.#start = start;
+    this.#pace = pace;
   }
 
   /** Messages too large to be compared while they were split: read them back before the commit. */
@@ -60,13 +69,16 @@ export class MessagePipeline {
       const outcomes = await worker.read(batch, files);
       const positions: number[] = [];
       const ids: ObjectId[] = [];
+      let bytesRead = 0;
       outcomes.forEach((outcome, position) => {
         if (outcome.state !== "read") return;
+        bytesRead += outcome.stat.size;
         positions.push(position);
         ids.push(outcome.id);
         this.counts.messagesRead++;
         this.counts.bytesRead += outcome.stat.size;
       });
+      await this.#pace?.(bytesRead);
       const claimed = await this.#writer.claim("message", ids);
       const wanted = outcomes.map(() => false);
       claimed.forEach((isNew, i) => {

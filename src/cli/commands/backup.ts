@@ -19,13 +19,21 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
+import {
+  addNeighbourOptions,
+  applyPriority,
+  freeBytesAt,
+  type NeighbourGiven,
+  neighbourOptions,
+  uploadLimit,
+} from "../neighbour-options.ts";
 import type { Output } from "../output.ts";
+import { parseBytes } from "../parse-size.ts";
 import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
-import { workerThreads } from "../threads.ts";
 
-interface Options {
+interface Options extends NeighbourGiven {
   readonly config?: string;
   readonly root: string;
   readonly map?: readonly string[];
@@ -86,7 +94,9 @@ export const registerBackup: Register = (program, act) => {
         "cyrvault backup --repo /backup/cyrus --root /mnt/root --map /var/spool/cyrus=/mnt/spool",
       ),
     );
+  addNeighbourOptions(command);
   act<Options>(command, async (session, _args, given) => {
+    applyPriority(given, session.log);
     keepMemorySmall();
     compileLater();
     const mode = parseMode(given.mode);
@@ -114,7 +124,8 @@ async function backUp(
       const acceptRules = await readAcceptRules(repository, server);
       const here = isHere(hostname());
       const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
-      const context = { repository, clock, progress, acceptRules, signal, here, onCommitted };
+      const freeBytes = () => freeBytesAt(repository.backend.properties.localDirectory);
+      const context = { repository, clock, progress, acceptRules, signal, here, onCommitted, freeBytes };
       const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
         session.withProgress(() => runBackup({ ...options, server }, context)),
       );
@@ -123,7 +134,7 @@ async function backUp(
       else await printResult(output, result);
       return result.incomplete ? EXIT.incomplete : undefined;
     },
-    { mayBeWriteOnly: true },
+    { mayBeWriteOnly: true, wrapBackend: uploadLimit(given, session) },
   );
 }
 
@@ -148,7 +159,7 @@ export function backupOptions(given: Options): BackupOptions {
     withSearch: given.withSearch === true,
     compression: parseCompression(given.compression),
     scrub: given.scrub === undefined ? 0 : parseShare(given.scrub),
-    threads: workerThreads(),
+    ...neighbourOptions(given),
     checkpointMs:
       given.checkpointInterval === undefined ? CHECKPOINT_MS : parseInterval(given.checkpointInterval),
     checkpointBytes:
@@ -187,14 +198,6 @@ export function parseInterval(text: string): number {
   throw new CyrvaultError("USAGE", `--checkpoint-interval ${text}: not a time`, {
     hint: "write 30s, 5m or 1h",
   });
-}
-
-/** `100000`, `64K`, `500M`, `4G`. @throws {CyrvaultError} `USAGE`. */
-export function parseBytes(text: string, option = "--checkpoint-bytes"): number {
-  const [, number, unit = ""] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
-  const bytes = Number(number) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
-  if (bytes > 0) return bytes;
-  throw new CyrvaultError("USAGE", `${option} ${text}: not a size`, { hint: "write 500M or 4G" });
 }
 
 /** @throws {CyrvaultError} `USAGE`. */

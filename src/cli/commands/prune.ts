@@ -13,8 +13,9 @@ import { example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
+import { parseBytes } from "../parse-size.ts";
 import type { Session } from "../session.ts";
-import { parseBytes, parseShare } from "./backup.ts";
+import { parseShare } from "./backup.ts";
 
 interface Options {
   readonly grace: string;
