@@ -40,6 +40,8 @@ export interface Quiesce {
   plan(places: Places): Promise<readonly string[]>;
   /** Cyrus holds still when it returns, and that was verified as well as can be. */
   begin(places: Places, holdings: Holdings): Promise<void>;
+  /** Aborted when Cyrus had to go on before `end`: what is read from then on was not held still. */
+  readonly letGo?: AbortSignal;
   /** Cyrus goes on. Called once, also after a failure. */
   end(holdings: Holdings): Promise<QuiesceReport>;
 }

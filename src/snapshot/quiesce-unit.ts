@@ -1,0 +1,66 @@
+/** How a running Cyrus is stopped and started: by its systemd unit, or as the administrator says. */
+import { CyrvaultError } from "../base/errors.ts";
+import type { SnapshotHost } from "./host.ts";
+
+export interface StopCommands {
+  readonly stop: readonly string[];
+  /** Must do no harm if it runs already. */
+  readonly start: readonly string[];
+}
+
+/**
+ * From `/proc/PID/cgroup`, whose lines are `NUMBER:CONTROLLERS:PATH`; of cgroup v2 there is one, `0::PATH`, of v1 the one
+ * of systemd counts. The unit is the last component that is a service; what lies below it is the service's own.
+ */
+export function serviceOfCgroup(text: string): string | undefined {
+  const paths = text.split("\n").flatMap((line) => {
+    const match = /^\d+:(?:name=systemd)?:(\/.*)$/.exec(line);
+    return match?.[1] === undefined ? [] : [match[1]];
+  });
+  for (const path of paths) {
+    const parts = path.split("/");
+    // A service of a user's own manager is none of the system's.
+    if (parts.some((part) => /^user@\d+\.service$/.test(part))) continue;
+    const service = parts.findLast((part) => part.endsWith(".service"));
+    if (service !== undefined) return service;
+  }
+  return undefined;
+}
+
+/** @throws {CyrvaultError} `USAGE` where nothing says how. */
+export async function stopCommandsOf(host: Pick<SnapshotHost, "run">, pid: number): Promise<StopCommands> {
+  const unit = await serviceOf(host, String(pid));
+  if (unit === undefined) {
+    throw new CyrvaultError(
+      "USAGE",
+      `cannot tell how Cyrus (process ${pid}) is stopped: no service of systemd runs it`,
+      {
+        hint: "say how: --stop-command /path/of/it --start-command /path/of/it",
+      },
+    );
+  }
+  if (unit === (await serviceOf(host, "self"))) {
+    throw new CyrvaultError(
+      "USAGE",
+      `Cyrus runs in the unit of this backup, ${unit}: stopping it would end both`,
+      {
+        hint: "run the backup in a unit of its own, or give --stop-command and --start-command",
+      },
+    );
+  }
+  return { stop: ["systemctl", "stop", unit], start: ["systemctl", "start", unit] };
+}
+
+/** A child of ours is where we are. */
+async function serviceOf(host: Pick<SnapshotHost, "run">, process: string): Promise<string | undefined> {
+  const { exitCode, stdout } = await host.run(["cat", `/proc/${process}/cgroup`]);
+  return exitCode === 0 ? serviceOfCgroup(stdout) : undefined;
+}
+
+/**
+ * A daemon that a command starts keeps that command's environment, so it gets none of what commands of ours are told:
+ * they set LC_ALL, and a mark by which orphans of a dead run are found.
+ */
+export function unmarked(argv: readonly string[]): string[] {
+  return ["env", "-u", "CYRVAULT_HOLDS", "-u", "LC_ALL", "-u", "LVM_SUPPRESS_FD_WARNINGS", ...argv];
+}
