@@ -48,6 +48,8 @@ export type ErrorCode =
   | "CONFIG_INVALID"
   /** A root of the server is absent, leaves the snapshot, or is not mapped. */
   | "SOURCE_INVALID"
+  /** A view of the server could not be taken, was lost while it was read, or could not be given back. */
+  | "SNAPSHOT_FAILED"
   | "TARGET_REFUSED"
   | "NO_SPACE"
   /** The operating system refused: `cause` has its error. */

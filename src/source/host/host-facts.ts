@@ -30,6 +30,8 @@ export interface HostFacts {
   readonly uid: number;
   /** What a process holds open, as its links say; undefined: not for this user, or gone. */
   openFiles(pid: number): readonly ByteString[] | undefined;
+  /** Of these, what lies in one of `directories` and it may write to. */
+  openForWriting(pid: number, directories: readonly ByteString[]): readonly ByteString[] | undefined;
   /** @throws {CyrvaultError} `IO`, `SOURCE_INVALID` for what is there and cannot be read. */
   readFile(path: ByteString): Buffer | undefined;
   /** Names in a directory, in byte order. */

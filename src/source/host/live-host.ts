@@ -1,22 +1,37 @@
 /** The machine as it is. Nothing here changes anything. */
 import { spawnSync } from "node:child_process";
-import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statfsSync } from "node:fs";
+import {
+  constants,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statfsSync,
+} from "node:fs";
 import { basename, dirname } from "node:path";
 import { type ByteString, fromBytes, toFsPath } from "../../base/byte-string.ts";
 import { readSourceFile } from "../read-file.ts";
+import { isWithin } from "../view.ts";
 import type { HostFacts, HostProcess, HostStat, Space } from "./host-facts.ts";
 
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const RUN_MS_MAX = 10_000;
 /** Layers of devices upon devices. */
 const DEPTH_MAX = 8;
+const O_ACCMODE = 3;
 
 export function liveHost(): HostFacts {
   return {
     mountInfo: attempt(() => fromBytes(readFileSync("/proc/self/mountinfo"))) ?? ("" as ByteString),
     processes: allProcesses(),
     uid: process.geteuid?.() ?? 0,
-    openFiles,
+    openFiles: (pid) => descriptors(pid)?.map(({ path }) => path),
+    openForWriting: (pid, directories) =>
+      descriptors(pid)
+        ?.filter(({ path }) => directories.some((directory) => isWithin(path, directory)))
+        .filter(({ fd }) => isForWriting(pid, fd))
+        .map(({ path }) => path),
     readFile: (path) => readSourceFile(path, FILE_BYTES_MAX)?.bytes,
     list: (path) => attempt(() => readdirSync(toFsPath(path), { encoding: "latin1" }).sort() as ByteString[]),
     stat,
@@ -57,11 +72,20 @@ function allProcesses(): HostProcess[] {
   return found;
 }
 
-function openFiles(pid: number): ByteString[] | undefined {
+function descriptors(pid: number): { readonly fd: string; readonly path: ByteString }[] | undefined {
   const directory = `/proc/${pid}/fd`;
-  return attempt(() => readdirSync(directory))?.flatMap(
-    (fd) => attempt(() => readlinkSync(`${directory}/${fd}`, { encoding: "latin1" }) as ByteString) ?? [],
-  );
+  return attempt(() => readdirSync(directory))?.flatMap((fd) => {
+    const path = attempt(() => readlinkSync(`${directory}/${fd}`, { encoding: "latin1" }) as ByteString);
+    return path === undefined ? [] : [{ fd, path }];
+  });
+}
+
+/** The flags of open(2), in octal. */
+function isForWriting(pid: number, fd: string): boolean {
+  const flags = /^flags:\s*([0-7]+)/m.exec(
+    attempt(() => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1")) ?? "",
+  )?.[1];
+  return flags !== undefined && (Number.parseInt(flags, 8) & O_ACCMODE) !== constants.O_RDONLY;
 }
 
 function stat(path: ByteString): HostStat | undefined {

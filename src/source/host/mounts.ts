@@ -7,6 +7,8 @@ export interface Mount {
   /** `MAJOR:MINOR`; of btrfs, ZFS and network filesystems an anonymous one. */
   readonly device: string;
   readonly type: string;
+  /** What of the filesystem is mounted: `/`, or the part that a bind mount shows; of btrfs the subvolume. */
+  readonly root: ByteString;
   /** A device file, a dataset, `host:/export`. */
   readonly source: ByteString;
 }
@@ -16,12 +18,18 @@ export function parseMounts(mountInfo: ByteString): Mount[] {
   for (const line of mountInfo.split("\n")) {
     const fields = line.split(" ");
     const separator = fields.indexOf("-", 6);
-    const [, , device, , point] = fields;
+    const [, , device, root, point] = fields;
     const type = fields[separator + 1];
     const source = fields[separator + 2];
-    if (separator < 0 || device === undefined || point === undefined) continue;
+    if (separator < 0 || device === undefined || root === undefined || point === undefined) continue;
     if (type === undefined || source === undefined) continue;
-    mounts.push({ device, point: unescapeField(point), type, source: unescapeField(source) });
+    mounts.push({
+      device,
+      root: unescapeField(root),
+      point: unescapeField(point),
+      type,
+      source: unescapeField(source),
+    });
   }
   return mounts;
 }

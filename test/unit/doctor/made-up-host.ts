@@ -12,6 +12,7 @@ export function madeUpHost(given: Partial<HostFacts> = {}): HostFacts {
     processes: [],
     uid: 1000,
     openFiles: () => [],
+    openForWriting: () => [],
     readFile: () => undefined,
     list: () => undefined,
     stat: () => undefined,

@@ -1,0 +1,110 @@
+/** The machine as it is, and commands that change it. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { liveHost } from "../source/host/live-host.ts";
+import type { CommandOptions, CommandResult, SnapshotHost } from "./host.ts";
+
+/** What a command prints beyond this is cut off. */
+const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
+/** Of whoever does not say: longer than any of ours takes. */
+const TIMEOUT_MS = 10 * 60_000;
+
+/** In the environment of each command: a later run finds by it what an earlier one, that died, has left at work. */
+const MARK = "CYRVAULT_HOLDS";
+
+/** @param mark - of this run's records; a process that carries it may still be taking what they say. */
+export function liveSnapshotHost(mark: string): SnapshotHost {
+  return {
+    facts: liveHost,
+    run: (argv, options) => run(argv, mark, options),
+    sleep: async (ms) => await sleep(ms),
+    nowMs: () => Date.now(),
+  };
+}
+
+/** Processes other than this one that a run with this mark has started, and that still run. Those of other users are seen by root alone. */
+export function startedBy(mark: string): number[] {
+  const wanted = `${MARK}=${mark}`;
+  const found: number[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    try {
+      const environment = readFileSync(`/proc/${name}/environ`, "utf8");
+      if (environment.split("\0").includes(wanted)) found.push(Number(name));
+    } catch {
+      // Gone, or not for this user.
+    }
+  }
+  return found;
+}
+
+async function run(
+  argv: readonly string[],
+  mark: string,
+  { timeoutMs = TIMEOUT_MS, environment = {} }: CommandOptions = {},
+): Promise<CommandResult> {
+  const [program = "", ...args] = argv;
+  return await new Promise((resolve) => {
+    // A group of its own: Ctrl-C at the terminal is for us, who then end things in order. LVM complains of descriptors that it inherits.
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, LC_ALL: "C", LVM_SUPPRESS_FD_WARNINGS: "1", [MARK]: mark, ...environment },
+    });
+    const [out, err] = [new Collected(), new Collected()];
+    let reason: string | undefined;
+    const timer = setTimeout(() => {
+      reason = `it did not end within ${Math.round(timeoutMs / 1000)} s`;
+      endGroup(child.pid);
+    }, timeoutMs);
+    const answer = (exitCode: number | undefined): void => {
+      clearTimeout(timer);
+      // A daemon that it has started may keep them open for ever.
+      child.stdout.destroy();
+      child.stderr.destroy();
+      resolve({ exitCode, stdout: out.text(), stderr: err.text(), reason });
+    };
+    child.stdout.on("data", (bytes: Buffer) => out.add(bytes));
+    child.stderr.on("data", (bytes: Buffer) => err.add(bytes));
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      reason ??= error.code === "ENOENT" ? `there is no ${program}` : error.message;
+      answer(undefined);
+    });
+    child.on("exit", (code, signal) => {
+      if (signal !== null) reason ??= `it was ended by ${signal}`;
+      // What it printed last may still be on its way.
+      const settle = setTimeout(() => answer(code ?? undefined), 200);
+      child.once("close", () => {
+        clearTimeout(settle);
+        answer(code ?? undefined);
+      });
+    });
+  });
+}
+
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
+class Collected {
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  add(bytes: Buffer): void {
+    const kept = bytes.subarray(0, OUTPUT_BYTES_MAX - this.#bytes);
+    if (kept.length === 0) return;
+    this.#chunks.push(kept);
+    this.#bytes += kept.length;
+  }
+
+  /** One char a byte: paths may be anything. */
+  text(): string {
+    return Buffer.concat(this.#chunks).toString("latin1");
+  }
+}

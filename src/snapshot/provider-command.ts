@@ -1,0 +1,137 @@
+/** `--snapshot command`: the administrator's own commands make the view and take it away again. */
+import { type ByteString, fromText, toText } from "../base/byte-string.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { isWithin, normalise, type PathMapping } from "../source/view.ts";
+import { asArgument, commandFailed } from "./command.ts";
+import type { Holdings } from "./held.ts";
+import type { SnapshotHost } from "./host.ts";
+import type { Places, Provider, TakenView } from "./method.ts";
+import { viewThrough } from "./places.ts";
+
+export interface CommandHooks {
+  /** For /bin/sh. Prints `FROM=TO` lines, or JSON `{"FROM": "TO"}`. */
+  readonly make: string;
+  /** For /bin/sh. Must work also when `make` failed half-way, and when there is nothing any more. */
+  readonly remove: string;
+  readonly stamp: string;
+  /** undefined: as long as it takes. */
+  readonly timeoutMs?: number;
+}
+
+const MAPPINGS_MAX = 10_000;
+const WITHOUT_LIMIT_MS = 2 ** 31 - 1;
+
+export class CommandProvider implements Provider {
+  readonly name = "command";
+  readonly isFrozen = true;
+  readonly #hooks: CommandHooks;
+  readonly #host: SnapshotHost;
+
+  constructor(hooks: CommandHooks, host: SnapshotHost) {
+    this.#hooks = hooks;
+    this.#host = host;
+  }
+
+  async plan(places: Places): Promise<readonly string[]> {
+    const { make, remove } = this.#hooks;
+    this.#environment(places);
+    return [`run: ${make}`, `afterwards: ${remove}`];
+  }
+
+  async take(places: Places, holdings: Holdings): Promise<TakenView> {
+    const { make, remove, timeoutMs = WITHOUT_LIMIT_MS } = this.#hooks;
+    const environment = this.#environment(places);
+    const cutMs = this.#host.nowMs();
+    const argv = ["/bin/sh", "-c", make];
+    const mappings = await holdings.hold(
+      { kind: "command-view", remove: ["/bin/sh", "-c", remove], environment },
+      async () => {
+        const result = await this.#host.run(argv, { environment, timeoutMs });
+        if (result.exitCode !== 0) throw commandFailed("--snapshot-command failed", argv, result);
+        return readMappings(result.stdout);
+      },
+    );
+    this.#requireAll(mappings, places);
+    return {
+      ...viewThrough(mappings),
+      cutMs,
+      isAtomic: true,
+      torn: undefined,
+      check: async () => this.#requireThere(mappings),
+    };
+  }
+
+  #environment({ roots }: Places): Readonly<Record<string, string>> {
+    return {
+      CYRVAULT_SNAPSHOT: `cyrvault-${this.#hooks.stamp}`,
+      CYRVAULT_ROOTS: roots.map(asArgument).join("\n"),
+    };
+  }
+
+  #requireAll(mappings: readonly PathMapping[], { roots }: Places): void {
+    const lost = roots.find((root) => !mappings.some(({ from }) => isWithin(root, from)));
+    if (lost !== undefined) {
+      throw new CyrvaultError(
+        "SNAPSHOT_FAILED",
+        `--snapshot-command does not say where ${toText(lost)} lies now`,
+        {
+          hint: `it must print a line ${toText(lost)}=/where/it/is, or one for a directory above it`,
+        },
+      );
+    }
+    const itself = mappings.find(({ from, to }) => from === to);
+    if (itself !== undefined) {
+      throw new CyrvaultError(
+        "SNAPSHOT_FAILED",
+        `--snapshot-command says that ${toText(itself.from)} lies where it always does: that is no view`,
+      );
+    }
+    this.#requireThere(mappings);
+  }
+
+  #requireThere(mappings: readonly PathMapping[]): void {
+    const facts = this.#host.facts();
+    const lost = mappings.find(({ to }) => facts.stat(to) === undefined);
+    if (lost === undefined) return;
+    throw new CyrvaultError(
+      "SNAPSHOT_FAILED",
+      `there is no ${toText(lost.to)}, where --snapshot-command says ${toText(lost.from)} lies`,
+    );
+  }
+}
+
+/** @param printed - one char a byte. */
+function readMappings(printed: string): PathMapping[] {
+  const text = printed.trim();
+  const lines = text.startsWith("{") ? fromJson(text) : text.split("\n").map((line) => line.trim());
+  const mappings = lines.filter((line) => line !== "").map(readMapping);
+  if (mappings.length <= MAPPINGS_MAX) return mappings;
+  throw new CyrvaultError("SNAPSHOT_FAILED", `--snapshot-command printed ${mappings.length} places`);
+}
+
+function readMapping(line: string): PathMapping {
+  const at = line.indexOf("=");
+  const [from, to] = [line.slice(0, at), line.slice(at + 1)];
+  if (at < 1 || !from.startsWith("/") || !to.startsWith("/")) {
+    throw new CyrvaultError(
+      "SNAPSHOT_FAILED",
+      `--snapshot-command printed «${toText(line.slice(0, 200) as ByteString)}»: it must print FROM=TO lines with absolute paths, and nothing else`,
+      { hint: "what is for people belongs on standard error" },
+    );
+  }
+  return { from: normalise(from as ByteString), to: normalise(to as ByteString) };
+}
+
+function fromJson(text: string): string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(text, "latin1").toString("utf8"));
+  } catch (cause) {
+    throw new CyrvaultError("SNAPSHOT_FAILED", "--snapshot-command printed JSON that cannot be read", {
+      cause,
+    });
+  }
+  return Object.entries(value as Record<string, unknown>).map(([from, to]) =>
+    fromText(`${from}=${String(to)}`),
+  );
+}
