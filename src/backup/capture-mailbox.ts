@@ -1,10 +1,8 @@
 /** One mailbox that has changed: its small files, its index understood and checked, its messages read or taken over. */
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
-import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
+import { type ByteString, fromText, joinPath } from "../base/byte-string.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
-import { type MailboxHeader, parseMailboxHeader } from "../cyrus/mailbox-header.ts";
 import { contentEquals, readContent } from "../manifest/content.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
 import { messagePages } from "../manifest/message-page.ts";
@@ -20,14 +18,17 @@ import type {
 import { PageTreeWriter } from "../manifest/page-tree.ts";
 import type { PageSink, PageSource } from "../manifest/pages-io.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
+import { type HeldMailbox, type MailboxToHold, NOTHING_HELD, type SourceHolder } from "../source/held.ts";
 import { EMPTY_LISTING, type Listing, listDirectory } from "../source/list-directory.ts";
-import { lstatSource, SourceFile, sameStat } from "../source/read-file.ts";
+import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { ObjectId } from "../store/object.ts";
 import type { FileCapture } from "./capture-file.ts";
 import { MessageCapture } from "./capture-messages.ts";
 import { Cursor } from "./cursor.ts";
 import type { FindingSink } from "./finding-sink.ts";
 import { type IndexColumns, readIndexColumns } from "./index-columns.ts";
+import { type DirectoryNow, type KnownMailbox, MailboxFiles } from "./mailbox-files.ts";
+import { uniqueidOfPlace } from "./mailbox-history.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import { type DirectoryContent, planMessages } from "./message-plan.ts";
@@ -47,23 +48,10 @@ export interface MailboxCaptureContext {
   readonly scrub: (name: ByteString) => boolean;
   /** Called now and then while messages are captured: a checkpoint may be made meanwhile. */
   readonly breathe: () => Promise<void>;
+  /** undefined: the tree holds still. */
+  readonly holder?: SourceHolder | undefined;
   /** No further message is to be read. */
   readonly isLate: () => boolean;
-}
-
-const STRETCH_BYTES = 1024 * 1024;
-
-interface DirectoryNow extends PlaceDirectory {
-  /** Its position in the parent's entry, -1 when it is not there. */
-  readonly before: number;
-  /** undefined: it is as the parent's entry has it. */
-  readonly listing: Listing | undefined;
-}
-
-interface Known {
-  readonly files: readonly MailboxFile[];
-  readonly header: MailboxHeader | undefined;
-  readonly columns: IndexColumns | undefined;
 }
 
 /** One mailbox, one capture. */
@@ -72,11 +60,10 @@ export class MailboxCapture {
   readonly #task: PlacedTask;
   readonly #before: MailboxEntry | undefined;
   readonly #directories: readonly DirectoryNow[];
-  #known: Known | undefined;
+  #known: KnownMailbox | undefined;
   #writer: PageTreeWriter<MessageEntry, number> | undefined;
   #bytes = 0;
   #openFindings = 0;
-  #headerBytes: Buffer | undefined;
 
   constructor(context: MailboxCaptureContext, task: PlacedTask, before: MailboxEntry | undefined) {
     this.#context = context;
@@ -86,14 +73,28 @@ export class MailboxCapture {
   }
 
   async run(): Promise<MailboxEntry> {
-    const files = await this.#captureFiles();
-    const header = await this.#readHeader(files);
-    const columns = await this.#readIndex(files, header);
-    this.#checkIdentity(header);
-    this.#known = { files, header, columns };
-    const messages = await this.#captureMessages(this.#known);
-    this.#requireSteady(files);
-    return this.#entry(this.#known, messages);
+    const held = await (this.#context.holder ?? NOTHING_HELD).enter(this.#toHold());
+    try {
+      const { files, isRacy, keepFile } = this.#context;
+      this.#known = await new MailboxFiles({
+        task: this.#task,
+        before: this.#before,
+        directories: this.#directories,
+        held,
+        files,
+        isRacy,
+        keepFile,
+        find: (...finding) => this.#find(...finding),
+        onUnread: () => {
+          this.#openFindings++;
+        },
+      }).read();
+      const messages = await this.#captureMessages(this.#known, held);
+      if (held.isFrozen) this.#requireSteady(this.#known.files);
+      return this.#entry(this.#known, messages);
+    } finally {
+      held.release();
+    }
   }
 
   /**
@@ -106,7 +107,10 @@ export class MailboxCapture {
     return { ...this.#entry(this.#known, { tree, bytes: this.#bytes }), racy: true };
   }
 
-  #entry({ files, header, columns }: Known, messages: { tree: PageTree; bytes: number }): MailboxEntry {
+  #entry(
+    { files, header, columns }: KnownMailbox,
+    messages: { tree: PageTree; bytes: number },
+  ): MailboxEntry {
     const { name, list, place } = this.#task;
     const directories = this.#directories.map(
       ({ role, path, stat }): MailboxDirectory => ({ role, path, stat }),
@@ -135,162 +139,10 @@ export class MailboxCapture {
     };
   }
 
-  async #captureFiles(): Promise<MailboxFile[]> {
-    const mailbox = this.#task.name;
-    const captured: MailboxFile[] = [];
-    for (const [directory, { path, realPath, before, listing }] of this.#directories.entries()) {
-      const known = this.#before?.files.filter((file) => file.directory === before) ?? [];
-      const names = listing?.files ?? known.map((file) => file.name);
-      for (const name of names) {
-        const found = lstatSource(joinPath(realPath, name));
-        // A symbolic link belongs to the files of the walk, wherever it lies.
-        if (found?.type !== "file") continue;
-        const then = known.find((file) => file.name === name);
-        const keep = this.#context.keepFile(name);
-        const { stat } = found;
-        const common = { directory, name, stat, fileClass: keep.fileClass, racy: this.#context.isRacy(stat) };
-        if (keep.leftOut !== undefined) captured.push({ ...common, leftOut: keep.leftOut });
-        else {
-          const file = await this.#context.files.capture({
-            path: joinPath(path, name),
-            realPath: joinPath(realPath, name),
-            stat,
-            before: then,
-            mailbox,
-          });
-          if (file.content === undefined) this.#openFindings++;
-          captured.push({
-            ...common,
-            stat: file.stat,
-            ...(file.content === undefined ? {} : { content: file.content }),
-          });
-        }
-      }
-    }
-    return captured;
-  }
-
-  async #readHeader(files: readonly MailboxFile[]): Promise<MailboxHeader | undefined> {
-    const file = files.find(({ name }) => name === "cyrus.header");
-    if (file === undefined) {
-      this.#find(
-        "header-missing",
-        "error",
-        this.#pathOf("cyrus.header"),
-        "the mailbox has no cyrus.header: its uniqueid, flag names and ACL copy are lost",
-      );
-      return undefined;
-    }
-    if (file.content === undefined) return undefined;
-    try {
-      this.#headerBytes = this.#bytesAtSource(file);
-      return parseMailboxHeader(this.#headerBytes);
-    } catch (error) {
-      if (!isCyrvaultError(error, "CYRUS_BAD_FORMAT")) throw error;
-      this.#find("header-damaged", "error", this.#pathOf("cyrus.header"), error.message);
-      return undefined;
-    }
-  }
-
-  async #readIndex(
-    files: readonly MailboxFile[],
-    header: MailboxHeader | undefined,
-  ): Promise<IndexColumns | undefined> {
-    const path = this.#pathOf("cyrus.index");
-    const file = files.find(({ name }) => name === "cyrus.index");
-    if (file === undefined) {
-      this.#find(
-        "index-missing",
-        "error",
-        path,
-        "the mailbox has no cyrus.index: flags, dates and UIDs are lost",
-      );
-      return undefined;
-    }
-    if (file.content === undefined) return undefined;
-    const columns = await readIndexColumns(this.#stretchesAtSource(file), header?.flagNames ?? []);
-    if (columns instanceof CyrvaultError) {
-      this.#find("index-damaged", "error", path, columns.message);
-      return undefined;
-    }
-    if (columns.missingRecords > 0) {
-      this.#find(
-        "index-damaged",
-        "error",
-        path,
-        `the index is too short: ${columns.missingRecords} of ${columns.header.recordCount} records are cut off`,
-      );
-    }
-    if (columns.damaged > 0) {
-      this.#find("index-record-damaged", "error", path, `${columns.damaged} records fail their checksum`);
-    }
-    if (!columns.ordered)
-      this.#find("index-damaged", "error", path, "the records are not in the order of UIDs");
-    if (columns.beyondBytes > 0) {
-      this.#find(
-        "index-uncommitted-records",
-        "note",
-        path,
-        `${columns.beyondBytes} bytes after the committed records: an append that was never committed`,
-      );
-    }
-    if (columns.withoutGuid > 0 && columns.header.version >= 10) {
-      this.#find(
-        "guid-absent",
-        "note",
-        path,
-        `${columns.withoutGuid} records have no GUID: their messages can't be checked against the index`,
-      );
-    }
-    this.#compareWithHeader(header, columns);
-    return columns;
-  }
-
-  /** Header and index of one moment: Cyrus keeps the CRC of the one in the other (index header, offset 96). */
-  #compareWithHeader(header: MailboxHeader | undefined, columns: IndexColumns): void {
-    const { headerFileCrc, syncCrcBasic } = columns.header;
-    let sameMoment = true;
-    if (this.#headerBytes !== undefined && headerFileCrc !== undefined && headerFileCrc !== 0) {
-      sameMoment = crc32(this.#headerBytes) === headerFileCrc;
-      if (!sameMoment) {
-        this.#find(
-          "header-index-mismatch",
-          "warning",
-          this.#pathOf("cyrus.header"),
-          "cyrus.header and cyrus.index are of different moments: names of flags may not fit",
-        );
-      }
-    }
-    // 0 can mean «not computed»; with damaged records or another header it could not come out right.
-    if (
-      header !== undefined &&
-      sameMoment &&
-      columns.damaged === 0 &&
-      columns.missingRecords === 0 &&
-      syncCrcBasic &&
-      columns.syncCrc !== syncCrcBasic
-    ) {
-      this.#find(
-        "sync-crc-mismatch",
-        "warning",
-        this.#pathOf("cyrus.index"),
-        "the mailbox's checksum over all records is not the one that Cyrus keeps",
-      );
-    }
-  }
-
-  #checkIdentity(header: MailboxHeader | undefined): void {
-    const listed = this.#task.list?.uniqueid;
-    if (header?.uniqueId === undefined || listed === undefined || header.uniqueId === listed) return;
-    this.#find(
-      "uniqueid-duplicate",
-      "warning",
-      this.#pathOf("cyrus.header"),
-      `its uniqueid is ${toText(header.uniqueId)}, the mailbox list says ${toText(listed)}`,
-    );
-  }
-
-  async #captureMessages({ files, header, columns }: Known): Promise<{ tree: PageTree; bytes: number }> {
+  async #captureMessages(
+    { files, header, columns }: KnownMailbox,
+    held: HeldMailbox,
+  ): Promise<{ tree: PageTree; bytes: number }> {
     const indexContent = files.find(({ name }) => name === "cyrus.index")?.content;
     const before = this.#before;
     const uniqueid = this.#task.list?.uniqueid ?? header?.uniqueId;
@@ -319,6 +171,7 @@ export class MailboxCapture {
           : new Cursor(readPageTree(before.messagePages, this.#context.source, messagePages), (entry) =>
               uidKey(entry.uid),
             ),
+      isFrozen: held.isFrozen,
       mayReuse: sameMailbox && !this.#context.scrub(this.#task.name),
       hasFile: (directory, uid) => {
         const { role, realPath } = this.#directories[directory] as DirectoryNow;
@@ -335,6 +188,7 @@ export class MailboxCapture {
     const capture = new MessageCapture({
       pipeline: this.#context.pipeline,
       directories: this.#directories,
+      asidePath: (path) => held.asidePath(path),
       goodCopy: (id, guid) => this.#matchesGuid(id, guid),
       find: (code, severity, path, message, uid) => this.#find(code, severity, path, message, uid),
     });
@@ -396,43 +250,36 @@ export class MailboxCapture {
     }
   }
 
-  #bytesAtSource(file: MailboxFile): Buffer {
-    return Buffer.concat([...this.#stretchesAtSource(file)]);
-  }
-
-  *#stretchesAtSource(file: MailboxFile): Generator<Buffer> {
-    const directory = this.#directories[file.directory] as DirectoryNow;
-    const source = SourceFile.open(joinPath(directory.realPath, file.name));
-    if (source === undefined) return;
-    try {
-      for (let offset = 0; ; ) {
-        // One byte more than is left tells the end. A MiB for each of many small files would keep V8 collecting.
-        const wanted = Math.max(1, Math.min(STRETCH_BYTES, source.stat.size + 1 - offset));
-        const bytes = source.read(offset, wanted);
-        yield bytes;
-        offset += bytes.length;
-        if (bytes.length < wanted) return;
-      }
-    } finally {
-      source.close();
-    }
-  }
-
-  /** Where a file of the mailbox is, or would be: for findings. */
-  #pathOf(name: string): ByteString {
-    const holder = this.#directories.find(({ listing }) => listing?.files.includes(name as ByteString));
-    const usual = this.#directories.find(({ role }) => role === "meta") ?? this.#directories[0];
-    return joinPath((holder ?? usual)?.path as ByteString, name as ByteString);
-  }
-
   #lookAt(directory: PlaceDirectory): DirectoryNow {
     const before = this.#before?.directories.findIndex(({ path }) => path === directory.path) ?? -1;
     const then = this.#before?.directories[before];
     // What could not be read last time, or not yet, has no entry: only a listing tells that it is there.
     const isWhole = this.#before?.openFindings === 0 && !this.#before.racy;
     const asBefore =
-      !directory.listed && isWhole && then !== undefined && sameStat(then.stat, directory.stat);
+      !directory.listed &&
+      isWhole &&
+      then !== undefined &&
+      sameStat(then.stat, directory.stat) &&
+      // On a live server it may have changed since the survey came by.
+      (this.#context.holder === undefined || isStill(directory.realPath, then.stat));
     return { ...directory, before, listing: asBefore ? undefined : this.#list(directory) };
+  }
+
+  #toHold(): MailboxToHold {
+    const { name, list, place } = this.#task;
+    return {
+      name,
+      uniqueid: list?.uniqueid ?? uniqueidOfPlace(place),
+      directories: this.#directories.map(({ realPath, role, before, listing }) => ({
+        path: realPath,
+        holdsMessages: role !== "meta",
+        names: (
+          listing?.files ??
+          this.#before?.files.flatMap((file) => (file.directory === before ? file.name : [])) ??
+          []
+        ).filter((file) => this.#context.keepFile(file).leftOut === undefined),
+      })),
+    };
   }
 
   #list({ path, realPath }: PlaceDirectory): Listing {

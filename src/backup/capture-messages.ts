@@ -5,7 +5,7 @@
 import { type ByteString, joinPath } from "../base/byte-string.ts";
 import { toHex } from "../base/bytes.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
-import type { MessageEntry } from "../manifest/model.ts";
+import type { FileStat, MessageEntry } from "../manifest/model.ts";
 import type { ObjectId } from "../store/object.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { EarlierMessage, MessageDecision } from "./message-plan.ts";
@@ -28,6 +28,10 @@ export interface CapturedMessage {
 export interface MessageCaptureInput {
   readonly pipeline: Pick<MessagePipeline, "process">;
   readonly directories: readonly PlaceDirectory[];
+  /** Where it lies now, and its stat, if it was put aside. */
+  readonly asidePath?: (
+    path: ByteString,
+  ) => { readonly path: ByteString; readonly stat: FileStat } | undefined;
   /** Whether an object of the store is the message with this GUID. */
   readonly goodCopy: (id: ObjectId, guid: Uint8Array) => Promise<boolean>;
   readonly find: (
@@ -129,7 +133,8 @@ export class MessageCapture {
       );
       return before === undefined ? undefined : kept(before);
     }
-    const { id, stat, guidMatches } = outcome;
+    const { id, guidMatches } = outcome;
+    const stat = this.#input.asidePath?.(this.#realPathOf(decision))?.stat ?? outcome.stat;
     const sizeMatches = decision.size === undefined || decision.size === stat.size;
     let good: ObjectId | undefined;
     if (guidMatches === false) {
@@ -206,12 +211,17 @@ export class MessageCapture {
     return before === undefined ? undefined : kept(before);
   }
 
-  #fileOf({ uid, directory, guid }: ReadDecision): MessageFile {
-    const realPath = this.#input.directories[directory]?.realPath as ByteString;
+  #fileOf(decision: ReadDecision): MessageFile {
+    const { guid } = decision;
+    const path = this.#realPathOf(decision);
     return {
-      path: joinPath(realPath, `${uid}.` as ByteString),
+      path: this.#input.asidePath?.(path)?.path ?? path,
       guid: guid === undefined ? undefined : Uint8Array.from(guid),
     };
+  }
+
+  #realPathOf({ uid, directory }: ReadDecision): ByteString {
+    return joinPath(this.#input.directories[directory]?.realPath as ByteString, `${uid}.` as ByteString);
   }
 
   #pathOf({ uid, directory }: ReadDecision): ByteString {

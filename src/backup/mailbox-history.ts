@@ -118,7 +118,7 @@ function isOther(entry: MailboxEntry, task: PlacedTask): boolean {
 }
 
 /** In the uuid layout the last directory of the path is the uniqueid. */
-function uniqueidOfPlace({ relative }: MailboxPlace): ByteString | undefined {
+export function uniqueidOfPlace({ relative }: MailboxPlace): ByteString | undefined {
   return relative.startsWith("uuid/")
     ? (relative.slice(relative.lastIndexOf("/") + 1) as ByteString)
     : undefined;

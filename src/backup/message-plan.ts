@@ -62,6 +62,11 @@ export interface MessagePlanInput {
   readonly columns: IndexColumns | undefined;
   readonly beforeColumns: IndexColumns | undefined;
   readonly beforeEntries: Cursor<MessageEntry>;
+  /**
+   * False: listings and entries are older than the index, which alone says which messages there are: a record that
+   * is unlinked has no file, a file that is in no listing is asked for.
+   */
+  readonly isFrozen?: boolean;
   /** False: entries of the parent are not taken over (another uniqueid or uidvalidity, or `--scrub`). */
   readonly mayReuse: boolean;
   /** Whether a file is there, in a directory that was not listed: asked where only the index names a message. */
@@ -103,11 +108,27 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
       }
     }
     const at = columns === undefined ? -1 : findRecord(columns, uid);
+    if (input.isFrozen === false) bringUpToDate(input, uid, found, at);
     const decision = decide(input, uid, found, at, beforeHere);
     if (beforeHere !== undefined) await beforeEntries.skip();
     while (columns?.uids[record] === uid) record++;
     if (decision !== undefined) yield decision;
   }
+}
+
+function bringUpToDate(
+  { columns, directories, hasFile }: MessagePlanInput,
+  uid: number,
+  found: number[],
+  at: number,
+): void {
+  const flags = columns?.flags[at] ?? 0;
+  const isGone = (flags & RECORD_UNLINKED) !== 0;
+  // What was listed and has no record now: gone meanwhile, unless it is still there.
+  if (isGone) found.length = 0;
+  else if (columns !== undefined && at < 0)
+    found.splice(0, found.length, ...found.filter((d) => hasFile(d, uid)));
+  else if (found.length === 0) found.push(...[...directories.keys()].filter((d) => hasFile(d, uid)));
 }
 
 function decide(
