@@ -282,9 +282,9 @@ export class MailboxCapture {
     };
   }
 
-  #list({ path, realPath }: PlaceDirectory): Listing {
+  #list({ path, realPath, stat }: PlaceDirectory): Listing {
     try {
-      const listing = listDirectory(realPath, "collect");
+      const listing = listDirectory(realPath, "collect", stat.size);
       if (listing !== undefined) return listing;
       this.#find("file-vanished", "error", path, "the mailbox's directory vanished while it was read");
     } catch (error) {

@@ -188,7 +188,7 @@ export class Survey {
       return isMailbox ? { ...item, mailboxDirectory: true } : item;
     }
     this.counts.directoriesListed++;
-    const found = this.#list(path, realPath, mayBeMailbox ? "count" : "none");
+    const found = this.#list(item, mayBeMailbox ? "count" : "none");
     const listing = found ?? EMPTY_LISTING;
     const isMailbox = mayBeMailbox && looksLikeMailbox(listing);
     if (isMailbox) this.#input.places.add(root, { path, realPath, stat, listed: true });
@@ -225,9 +225,9 @@ export class Survey {
     }
   }
 
-  #list(path: ByteString, realPath: ByteString, messages: "count" | "none"): Listing | undefined {
+  #list({ path, realPath, stat }: SurveyItem, messages: "count" | "none"): Listing | undefined {
     try {
-      const listing = listDirectory(realPath, messages);
+      const listing = listDirectory(realPath, messages, stat.size);
       if (listing !== undefined) return listing;
       this.#input.findings.add("file-vanished", "warning", path, "the directory vanished while it was read");
     } catch (error) {

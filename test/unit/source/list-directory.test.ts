@@ -32,15 +32,18 @@ beforeAll(async () => {
 
 afterAll(() => dir.remove());
 
-describe("listDirectory()", () => {
+describe.each([
+  ["at once", 4096],
+  ["one by one", undefined],
+])("listDirectory(), %s", (_, bytes) => {
   test("collects UIDs in ascending order, as numbers and not as text", () => {
-    const listing = listDirectory(fromText(dir.in("box")), "collect");
+    const listing = listDirectory(fromText(dir.in("box")), "collect", bytes);
     expect([...(listing?.uids ?? [])]).toEqual([1, 9, 10, 200, 4_294_967_295]);
     expect(listing?.messageCount).toBe(5);
   });
 
   test("takes what only looks like a message file for a file, each name byte for byte", () => {
-    const listing = listDirectory(fromText(dir.in("box")), "collect");
+    const listing = listDirectory(fromText(dir.in("box")), "collect", bytes);
     expect(listing?.files).toEqual([
       "0.",
       "01.",
@@ -55,37 +58,37 @@ describe("listDirectory()", () => {
   });
 
   test("tells directories, links, pipes and sockets apart, whatever they are called", () => {
-    const listing = listDirectory(fromText(dir.in("box")), "collect");
+    const listing = listDirectory(fromText(dir.in("box")), "collect", bytes);
     expect(listing?.directories).toEqual(["5.", "Sub"]);
     expect(listing?.symlinks).toEqual(["6."]);
     expect(listing?.specials).toEqual(["pipe", "socket"]);
   });
 
   test("only counts messages when told so, and knows none where nothing is a message", () => {
-    const counted = listDirectory(fromText(dir.in("box")), "count");
+    const counted = listDirectory(fromText(dir.in("box")), "count", bytes);
     expect([counted?.messageCount, counted?.uids.length, counted?.files.length]).toEqual([5, 0, 9]);
-    const none = listDirectory(fromText(dir.in("box")), "none");
+    const none = listDirectory(fromText(dir.in("box")), "none", bytes);
     expect([none?.messageCount, none?.files.length]).toEqual([0, 14]);
   });
 
   test("finds what lies in a directory whose name is not UTF-8", () => {
     const path = Buffer.concat([Buffer.from(`${dir.path}/`), Buffer.from([0xe9])]);
-    mkdirSync(path);
+    mkdirSync(path, { recursive: true });
     writeFileSync(Buffer.concat([path, Buffer.from("/3.")]), "");
-    const listing = listDirectory(`${dir.path}/\xe9` as ReturnType<typeof fromText>, "collect");
+    const listing = listDirectory(`${dir.path}/\xe9` as ReturnType<typeof fromText>, "collect", bytes);
     expect([...(listing?.uids ?? [])]).toEqual([3]);
   });
 
   test("keeps every UID of a directory with many", () => {
-    mkdirSync(dir.in("many"));
+    mkdirSync(dir.in("many"), { recursive: true });
     for (let uid = 1; uid <= 1500; uid++) writeFileSync(dir.in("many", `${uid}.`), "");
-    const uids = listDirectory(fromText(dir.in("many")), "collect")?.uids;
+    const uids = listDirectory(fromText(dir.in("many")), "collect", bytes)?.uids;
     expect([...(uids ?? [])]).toEqual(Array.from({ length: 1500 }, (_, i) => i + 1));
   });
 
   test("answers nothing for what is absent or no directory", () => {
-    expect(listDirectory(fromText(dir.in("absent")), "collect")).toBeUndefined();
-    expect(listDirectory(fromText(dir.in("box", "cyrus.index")), "collect")).toBeUndefined();
+    expect(listDirectory(fromText(dir.in("absent")), "collect", bytes)).toBeUndefined();
+    expect(listDirectory(fromText(dir.in("box", "cyrus.index")), "collect", bytes)).toBeUndefined();
   });
 });
 
