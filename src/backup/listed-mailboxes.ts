@@ -25,13 +25,13 @@ const KINDS = ["local", "remote", "none"] as const;
 export class ListedMailboxes {
   readonly #texts = new ByteColumn();
   /** Numbers of texts, plus one; 0: there is none. */
-  readonly #names = new NumberColumn(new Uint32Array(0));
-  readonly #uniqueids = new NumberColumn(new Uint32Array(0));
-  readonly #partitions = new NumberColumn(new Uint32Array(0));
-  readonly #types = new NumberColumn(new Uint32Array(0));
-  readonly #acls = new NumberColumn(new Uint32Array(0));
-  readonly #uidvalidities = new NumberColumn(new Float64Array(0));
-  readonly #kinds = new NumberColumn(new Uint8Array(0));
+  readonly #names = new NumberColumn("u32");
+  readonly #uniqueids = new NumberColumn("u32");
+  readonly #partitions = new NumberColumn("u32");
+  readonly #types = new NumberColumn("u32");
+  readonly #acls = new NumberColumn("u32");
+  readonly #uidvalidities = new NumberColumn("f64");
+  readonly #kinds = new NumberColumn("u8");
   #length = 0;
 
   static of(mailboxes: Iterable<ListedMailbox>): ListedMailboxes {

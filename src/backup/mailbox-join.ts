@@ -135,7 +135,7 @@ class Gathering {
   readonly #claimed: Uint8Array;
 
   constructor(listed: ListedMailboxes, places: MailboxPlaces) {
-    const [row, place] = [new NumberColumn(new Uint32Array(0)), new NumberColumn(new Uint32Array(0))];
+    const [row, place] = [new NumberColumn("u32"), new NumberColumn("u32")];
     this.#columns = { listed, places, names: new ByteColumn(), row, place };
     this.#claimed = new Uint8Array(places.length);
   }

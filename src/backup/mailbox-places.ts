@@ -39,9 +39,9 @@ export class MailboxPlaces {
   readonly #partitions: ByteString[] = [];
   readonly #table = new KeyTable();
   readonly #places = {
-    partition: new NumberColumn(new Uint32Array(0)),
-    relative: new NumberColumn(new Uint32Array(0)),
-    firstDirectory: new NumberColumn(new Uint32Array(0)),
+    partition: new NumberColumn("u32"),
+    relative: new NumberColumn("u32"),
+    firstDirectory: new NumberColumn("u32"),
   };
   readonly #directories = new DirectoryColumns();
   /** Of directories that do not lie below their root's real path: a mapping within a root. */
@@ -120,18 +120,18 @@ interface DirectoryRecord {
 }
 
 class DirectoryColumns {
-  readonly #root = new NumberColumn(new Uint32Array(0));
-  readonly #role = new NumberColumn(new Uint8Array(0));
-  readonly #below = new NumberColumn(new Uint32Array(0));
-  readonly #listed = new NumberColumn(new Uint8Array(0));
+  readonly #root = new NumberColumn("u32");
+  readonly #role = new NumberColumn("u8");
+  readonly #below = new NumberColumn("u32");
+  readonly #listed = new NumberColumn("u8");
   /** The next directory of the same place, plus one; 0: there is none. */
-  readonly #next = new NumberColumn(new Uint32Array(0));
-  readonly #mode = new NumberColumn(new Uint32Array(0));
-  readonly #uid = new NumberColumn(new Float64Array(0));
-  readonly #gid = new NumberColumn(new Float64Array(0));
-  readonly #size = new NumberColumn(new Float64Array(0));
-  readonly #inode = new NumberColumn(new Float64Array(0));
-  readonly #links = new NumberColumn(new Float64Array(0));
+  readonly #next = new NumberColumn("u32");
+  readonly #mode = new NumberColumn("u32");
+  readonly #uid = new NumberColumn("u32");
+  readonly #gid = new NumberColumn("u32");
+  readonly #size = new NumberColumn("f64");
+  readonly #inode = new NumberColumn("f64");
+  readonly #links = new NumberColumn("u32");
   readonly #mtimeNs = new BigIntColumn();
   readonly #ctimeNs = new BigIntColumn();
   #length = 0;

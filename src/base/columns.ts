@@ -6,56 +6,66 @@ import { randomBytes } from "node:crypto";
 import { type ByteString, toBytes } from "./byte-string.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-const FIRST_LENGTH = 1024;
+const SLOTS_FIRST = 2048;
+/** Values in a piece of a column: nothing is copied when it grows, and little is taken in advance. */
+const PIECE_BITS = 13;
+const PIECE_LENGTH = 2 ** PIECE_BITS;
 
-/** Numbers by their position; grows as it is written to. What was never written is 0. */
-export class NumberColumn {
-  #values: Float64Array | Uint32Array | Int32Array | Uint8Array;
+const ARRAYS = { u8: Uint8Array, u32: Uint32Array, f64: Float64Array, i64: BigInt64Array } as const;
 
-  /** @param like - of which type: an empty array of it. What does not fit into it is cut as that array cuts. */
-  constructor(like: Float64Array | Uint32Array | Int32Array | Uint8Array) {
-    this.#values = like;
+/** Values by their position, of one type: what does not fit into it is cut as its typed array cuts. What was never written is 0. */
+class Column<T extends keyof typeof ARRAYS> {
+  readonly #type: T;
+  readonly #pieces: InstanceType<(typeof ARRAYS)[T]>[] = [];
+
+  constructor(type: T) {
+    this.#type = type;
   }
 
-  get(at: number): number {
-    return this.#values[at] ?? 0;
+  protected read(at: number): InstanceType<(typeof ARRAYS)[T]>[number] | undefined {
+    return this.#pieces[at >> PIECE_BITS]?.[at & (PIECE_LENGTH - 1)];
   }
 
-  set(at: number, value: number): void {
-    if (at >= this.#values.length) {
-      const Column = this.#values.constructor as new (length: number) => Float64Array;
-      const grown = new Column(Math.max(FIRST_LENGTH, Math.ceil((at + 1) * 1.5)));
-      grown.set(this.#values);
-      this.#values = grown;
-    }
-    this.#values[at] = value;
+  protected write(at: number, value: InstanceType<(typeof ARRAYS)[T]>[number]): void {
+    const piece = at >> PIECE_BITS;
+    while (piece >= this.#pieces.length)
+      this.#pieces.push(new ARRAYS[this.#type](PIECE_LENGTH) as InstanceType<(typeof ARRAYS)[T]>);
+    const values = this.#pieces[piece] as InstanceType<(typeof ARRAYS)[T]>;
+    values[at & (PIECE_LENGTH - 1)] = value;
   }
 }
 
-/** Signed 64-bit integers by their position. */
-export class BigIntColumn {
-  #values = new BigInt64Array(0);
+export class NumberColumn extends Column<"u8" | "u32" | "f64"> {
+  get(at: number): number {
+    return this.read(at) ?? 0;
+  }
+
+  set(at: number, value: number): void {
+    this.write(at, value);
+  }
+}
+
+/** Signed, of 64 bits. */
+export class BigIntColumn extends Column<"i64"> {
+  constructor() {
+    super("i64");
+  }
 
   get(at: number): bigint {
-    return this.#values[at] ?? 0n;
+    return this.read(at) ?? 0n;
   }
 
   set(at: number, value: bigint): void {
-    if (at >= this.#values.length) {
-      const grown = new BigInt64Array(Math.max(FIRST_LENGTH, Math.ceil((at + 1) * 1.5)));
-      grown.set(this.#values);
-      this.#values = grown;
-    }
-    this.#values[at] = value;
+    this.write(at, value);
   }
 }
 
 /** Byte strings of any length, each known by a number from 0 on. */
 export class ByteColumn {
   readonly #chunks: Buffer[] = [];
-  readonly #chunkOf = new NumberColumn(new Uint32Array(0));
-  readonly #startOf = new NumberColumn(new Uint32Array(0));
-  readonly #lengthOf = new NumberColumn(new Uint32Array(0));
+  readonly #chunkOf = new NumberColumn("u32");
+  readonly #startOf = new NumberColumn("u32");
+  readonly #lengthOf = new NumberColumn("u32");
   /** Of the last chunk. */
   #used = 0;
   #length = 0;
@@ -108,9 +118,9 @@ export class ByteColumn {
 /** From keys to the numbers of records that hold them. The keys themselves lie with the caller, who compares. */
 export class KeyTable {
   /** Position in `#rows` plus one; 0: free. */
-  #slots = new Uint32Array(2 * FIRST_LENGTH);
-  readonly #rows = new NumberColumn(new Uint32Array(0));
-  readonly #hashes = new NumberColumn(new Uint32Array(0));
+  #slots = new Uint32Array(SLOTS_FIRST);
+  readonly #rows = new NumberColumn("u32");
+  readonly #hashes = new NumberColumn("u32");
   #length = 0;
   /** Names are chosen by users: nobody can make many that meet in one slot. */
   readonly #seed = randomBytes(4).readUInt32LE(0);

@@ -6,7 +6,7 @@ import { BigIntColumn, ByteColumn, KeyTable, NumberColumn } from "../../../src/b
 const byteString = fc.uint8Array({ maxLength: 40 }).map(fromBytes);
 
 test("numbers come back from where they were put, and are 0 where nothing was", () => {
-  const numbers = new NumberColumn(new Float64Array(0));
+  const numbers = new NumberColumn("f64");
   const large = new BigIntColumn();
   for (const at of [0, 5, 1023, 1024, 40_000]) {
     numbers.set(at, at + 0.5);
