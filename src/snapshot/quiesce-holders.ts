@@ -28,15 +28,20 @@ export function familyOf(facts: HostFacts, masters: readonly RunningMaster[]): R
   return new Set(cyrusProcesses(facts.processes, masters, undefined).map(({ pid }) => pid));
 }
 
-/** One file of each process, and how many processes this user may not look into. */
+/**
+ * One file of each process, and how many processes this user may not look into.
+ * @param only - `writers`: those who could change it. Programs of Cyrus read first and write then.
+ */
 export function holdersBelow(
   facts: HostFacts,
   roots: readonly ByteString[],
+  only: "all" | "writers" = "all",
 ): { readonly holders: readonly Holder[]; readonly hidden: number } {
   const holders: Holder[] = [];
   let hidden = 0;
   for (const process of facts.processes) {
-    const files = facts.openFiles(process.pid);
+    const { pid } = process;
+    const files = only === "all" ? facts.openFiles(pid) : facts.openForWriting(pid, roots);
     if (files === undefined) hidden++;
     // What was deleted while it was open is in nobody's tree any more.
     const file = files?.find(

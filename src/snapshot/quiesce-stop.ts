@@ -3,13 +3,12 @@
  * still is verified by whoever holds files open, and looked at again and again, because others start servers too. Whatever
  * happens to this process, a watchdog starts it again; nothing of Cyrus is ever sent SIGSTOP, it may hold locks.
  */
-import { randomUUID } from "node:crypto";
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
 import { type RunningMaster, runningMasters } from "../source/host/running-master.ts";
-import { runOrThrow } from "./command.ts";
+import { commandFailed } from "./command.ts";
 import type { HeldThing, Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Quiesce, QuiesceReport } from "./method.ts";
@@ -39,8 +38,6 @@ const STILL_LOOK_MS = 100;
 /** We start it ourselves at the limit; the watchdog only where we do not. */
 const WATCHDOG_LATER_MS = 15_000;
 const RUNS_AGAIN_MS_MAX = 30_000;
-/** The stop command's, so that nobody starts Cyrus while it is still being stopped. */
-const STOPPING = "CYRVAULT_STOPPING";
 
 type State = "new" | "still" | "stopping" | "let-go" | "over";
 
@@ -178,22 +175,18 @@ export class StopQuiesce implements Quiesce {
   /** @param family - the master and what descends from it: the numbers, and which program each one was. */
   async #stop(commands: StopCommands, family: ReadonlyMap<number, ByteString | undefined>): Promise<void> {
     const { host, maxDowntimeMs, watchdog } = this.#input;
-    const stopping = randomUUID();
-    this.#watchdog = await watchdog({
-      undo: [{ argv: commands.start }],
+    const started = await watchdog({
+      steps: [{ take: commands.stop, undo: commands.start }],
       afterMs: maxDowntimeMs + WATCHDOG_LATER_MS,
-      begun: `${STOPPING}=${stopping}`,
     });
+    this.#watchdog = started;
     const thing: HeldThing = { kind: "stopped", start: commands.start };
-    const holdings = this.#holdings as Holdings;
     this.#stoppedAtMs = host.nowMs();
-    await holdings.hold(thing, async () => {
+    await (this.#holdings as Holdings).hold(thing, async () => {
       this.#thing = thing;
       this.#state = "stopping";
-      await runOrThrow(host, "cannot stop Cyrus", commands.stop, {
-        environment: { [STOPPING]: stopping },
-        timeoutMs: maxDowntimeMs,
-      });
+      const result = await started.take(0);
+      if (result.exitCode !== 0) throw commandFailed("cannot stop Cyrus", commands.stop, result);
     });
     // A master that was killed leaves children that go on serving whom they serve.
     await this.#until("Cyrus does not end", () => {
@@ -262,9 +255,11 @@ export class StopQuiesce implements Quiesce {
     else if (master !== undefined) {
       this.#breaks(`somebody has started Cyrus while it was read (process ${master.pid})`);
     } else if (alsoHolders) {
-      const { holders } = holdersBelow(facts, this.#roots);
+      const { holders } = holdersBelow(facts, this.#roots, "writers");
       if (holders.length > 0)
-        this.#breaks(`files of Cyrus were held open while they were read: ${describeHolders(holders)}`);
+        this.#breaks(
+          `files of Cyrus were held open to write while they were read: ${describeHolders(holders)}`,
+        );
     }
   }
 

@@ -1,25 +1,44 @@
-/** Starts the watchdog, and speaks with it: src/snapshot/quiesce-watchdog-entry.ts says what it does. */
+/** Starts the watchdog, and speaks with it: quiesce-watchdog-entry.ts says what it does. */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { CyrvaultError } from "../base/errors.ts";
+import type { CommandResult } from "./host.ts";
 
 export interface WatchdogTask {
-  /** What to run, the last one first, each until it succeeds. `isDone`: of its complaint, in lower case, that there is nothing to do. */
-  readonly undo: readonly { readonly argv: readonly string[]; readonly isDone?: string }[];
-  /** From its start. */
+  readonly steps: readonly WatchdogStep[];
+  /** From the first step that is taken. */
   readonly afterMs: number;
-  /** `NAME=VALUE` in the environment of commands that must have ended before. */
-  readonly begun?: string;
 }
 
+export interface WatchdogStep {
+  readonly take: readonly string[];
+  /** Tried until it succeeds. */
+  readonly undo: readonly string[];
+  /** Of its complaint, in lower case, when there is nothing to undo. */
+  readonly isDone?: string;
+}
+
+/** A line of what it says. */
+export type WatchdogAnswer =
+  | { readonly state: "ready" | "undone" | "failed" }
+  | {
+      readonly state: "took";
+      readonly step: number;
+      readonly stderr: string;
+      readonly exitCode?: number;
+      readonly reason?: string;
+    };
+
 export interface Watchdog {
-  /** It has undone everything, because the time was over (or failed at it). */
+  /** It has undone what was taken because the time was over (or has failed at it). */
   readonly hasBitten: boolean;
+  /** Answers whatever happens. From now on it is undone if we die. */
+  take(step: number): Promise<CommandResult>;
   /** Nothing is to be undone any more. Resolves when it has ended. */
   dismiss(): Promise<void>;
-  /** It gives everything back now, as if we had died. @returns whether it could. */
+  /** It undoes everything now, as if we had died. @returns whether it could. */
   bite(): Promise<boolean>;
 }
 
@@ -38,30 +57,20 @@ export const startWatchdog: StartWatchdog = async (task) => {
     stdio: ["pipe", "pipe", "ignore"],
     env: withoutNodeOptions(process.env),
   });
-  let said = "";
-  let onSaid: (() => void) | undefined;
-  child.stdout.on("data", (bytes: Buffer) => {
-    said += bytes.toString("latin1");
-    onSaid?.();
-  });
+  const answers = new Answers();
+  child.stdout.on("data", (bytes: Buffer) => answers.hear(bytes));
   // It may end at any time: then there is nobody to hear.
   child.stdin.on("error", () => undefined);
-  const ended = new Promise<void>((resolve) => {
-    child.once("error", () => resolve());
-    child.once("close", () => resolve());
-  });
-  const ready = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), READY_MS_MAX);
-    const answer = (value: boolean): void => {
-      clearTimeout(timer);
-      resolve(value);
+  const ended = new Promise<undefined>((resolve) => {
+    const end = () => {
+      answers.end();
+      resolve(undefined);
     };
-    onSaid = () => {
-      if (said.includes("ready")) answer(true);
-    };
-    void ended.then(() => answer(false));
+    child.once("error", end);
+    child.once("close", end);
   });
-  if (!ready) {
+  const ready = await answers.next(({ state }) => state === "ready", READY_MS_MAX);
+  if (ready === undefined) {
     child.kill("SIGKILL");
     throw new CyrvaultError(
       "SNAPSHOT_FAILED",
@@ -71,23 +80,76 @@ export const startWatchdog: StartWatchdog = async (task) => {
   // It keeps nobody from ending.
   child.unref();
   for (const pipe of [child.stdin, child.stdout] as unknown as readonly Socket[]) pipe.unref();
+  const isUndone = () => answers.all.some(({ state }) => state === "undone");
   return {
     get hasBitten() {
-      return /undone|failed/.test(said);
+      return isUndone() || answers.all.some(({ state }) => state === "failed");
+    },
+    take: async (step) => {
+      (child.stdout as unknown as Socket).ref();
+      child.stdin.write(`take ${step}\n`);
+      const answer = await answers.next((one) => one.state === "took" && one.step === step);
+      (child.stdout as unknown as Socket).unref();
+      if (answer?.state !== "took")
+        return { exitCode: undefined, stdout: "", stderr: "", reason: "the watchdog has ended" };
+      const { exitCode, stderr, reason } = answer;
+      return { exitCode, stdout: "", stderr, reason };
     },
     dismiss: async () => {
+      child.ref();
       child.stdin.end("done\n");
       await ended;
     },
     bite: async () => {
-      child.stdin.destroy();
+      child.ref();
+      child.stdin.end();
       await ended;
-      return said.includes("undone");
+      return isUndone();
     },
   };
 };
 
-/** They may name files to load that lie where nothing can be written, or want an inspector's port. */
+class Answers {
+  readonly all: WatchdogAnswer[] = [];
+  readonly #waiting = new Set<() => void>();
+  #rest = "";
+  #hasEnded = false;
+
+  hear(bytes: Buffer): void {
+    const lines = (this.#rest + bytes.toString("utf8")).split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) this.all.push(JSON.parse(line) as WatchdogAnswer);
+    for (const wake of this.#waiting) wake();
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** @returns undefined: it has ended, or the time is over. */
+  async next(
+    isIt: (answer: WatchdogAnswer) => boolean,
+    timeoutMs?: number,
+  ): Promise<WatchdogAnswer | undefined> {
+    return await new Promise((resolve) => {
+      const timer = timeoutMs === undefined ? undefined : setTimeout(() => settle(undefined), timeoutMs);
+      const settle = (answer: WatchdogAnswer | undefined): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        resolve(answer);
+      };
+      const look = (): void => {
+        const found = this.all.find(isIt);
+        if (found !== undefined || this.#hasEnded) settle(found);
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+}
+
+/** They may name files to load, or want an inspector's port. */
 function withoutNodeOptions(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, ...rest } = env;
   return rest;
