@@ -41,6 +41,8 @@ export interface RootInput {
   readonly parent: ManifestRoot | undefined;
   readonly serverName: string;
   readonly startedMs: number;
+  readonly cutMs: number;
+  readonly cutView: ManifestRoot["view"];
   readonly completedMs: number;
   readonly server: ServerDescription;
   readonly options: BackupOptions;
@@ -72,8 +74,8 @@ export function composeRoot(input: RootInput): ManifestRoot {
     host: hostname(),
     startedMs: input.startedMs,
     completedMs: input.completedMs,
-    cutMs: input.startedMs,
-    view: { kind: "none", consistency: "as the administrator froze it" },
+    cutMs: input.cutMs,
+    view: input.cutView,
     cyrus: {
       version: undefined,
       layout: {

@@ -36,6 +36,7 @@ import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
 import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
 import { RunLimits } from "./run-limits.ts";
+import { GIVEN_VIEW, type SourceCut } from "./source-cut.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
@@ -52,6 +53,8 @@ export interface BackupContext {
   readonly here?: Here;
   /** Free bytes where the repository lies, for `limits.freeBytes`. */
   readonly freeBytes?: () => number | undefined;
+  /** Of a view that somebody takes for this run. */
+  readonly cut?: SourceCut;
   /** Called once the backup is made. Must not throw. */
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
@@ -99,7 +102,7 @@ class BackupRun {
     });
     this.#limits = new RunLimits(options.limits ?? {}, context);
     this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace);
-    const racyFromNs = BigInt(startedMs) * 1_000_000n - RACY_NS;
+    const racyFromNs = BigInt(Math.min(startedMs, context.cut?.cutMs ?? startedMs)) * 1_000_000n - RACY_NS;
     this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;
     this.#backup = backup;
     this.#began = context.clock.monotonicMs();
@@ -121,6 +124,9 @@ class BackupRun {
         await run.writer.flush();
       });
       await this.#verifyLarge(pipeline);
+      const cut = await this.#context.cut?.finish(surveyed.roots);
+      for (const { code, severity, path, message } of cut?.findings ?? [])
+        this.#findings.add(code, severity, path, message);
       await carryOverFindings(
         parents.backup,
         this.#context.repository.objects,
@@ -134,7 +140,7 @@ class BackupRun {
           ? undefined
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
-      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing);
+      const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing, cut?.view);
       const rootBytes = encodeRoot(root);
       await run.commit(this.#backup, rootBytes);
       await this.#context.onCommitted?.(root);
@@ -373,6 +379,7 @@ class BackupRun {
     findings: FindingSummary,
     mailboxList: Content | undefined,
     listing: RootInput["listing"],
+    cutView: RootInput["cutView"] = GIVEN_VIEW,
   ): ManifestRoot {
     const { view, server, name, parents, run, startedMs } = this.#given;
     return composeRoot({
@@ -380,6 +387,8 @@ class BackupRun {
       parent: parents.backup,
       serverName: name,
       startedMs,
+      cutMs: this.#context.cut?.cutMs ?? startedMs,
+      cutView,
       completedMs: this.#context.clock.nowMs(),
       server,
       options: this.#options,

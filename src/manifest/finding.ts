@@ -43,6 +43,10 @@ export const FINDING_CODES = [
   "database-unreadable",
   "database-damaged",
   "mailbox-list-no-text",
+  // the view that was read
+  "cut-torn",
+  "cut-several-moments",
+  "cut-uncovered",
   // what the repository held and lost
   "lost-in-repository",
 ] as const;
