@@ -75,6 +75,8 @@ export class MailboxCapture {
   async run(): Promise<MailboxEntry> {
     const held = await (this.#context.holder ?? NOTHING_HELD).enter(this.#toHold());
     try {
+      if (held.problem !== undefined)
+        this.#find("file-changed", "error", this.#pathOfMailbox(), held.problem);
       const { files, isRacy, keepFile } = this.#context;
       this.#known = await new MailboxFiles({
         task: this.#task,
@@ -93,7 +95,7 @@ export class MailboxCapture {
       if (held.isFrozen) this.#requireSteady(this.#known.files);
       return this.#entry(this.#known, messages);
     } finally {
-      held.release();
+      held.release(this.#openFindings === 0);
     }
   }
 
@@ -200,8 +202,7 @@ export class MailboxCapture {
       await this.#context.breathe();
     }
     if (notReached.messages > 0) {
-      const path = this.#directories[0]?.path ?? this.#task.name;
-      this.#find("not-reached", "error", path, notReachedText(notReached));
+      this.#find("not-reached", "error", this.#pathOfMailbox(), notReachedText(notReached));
       // Whoever has accepted it wants no alarm, but the messages all the same.
       this.#openFindings++;
     }
@@ -265,11 +266,15 @@ export class MailboxCapture {
     return { ...directory, before, listing: asBefore ? undefined : this.#list(directory) };
   }
 
+  #pathOfMailbox(): ByteString {
+    return this.#directories[0]?.path ?? this.#task.name;
+  }
+
   #toHold(): MailboxToHold {
-    const { name, list, place } = this.#task;
+    const { name, place } = this.#task;
     return {
       name,
-      uniqueid: list?.uniqueid ?? uniqueidOfPlace(place),
+      uuid: uniqueidOfPlace(place),
       directories: this.#directories.map(({ realPath, role, before, listing }) => ({
         path: realPath,
         holdsMessages: role !== "meta",

@@ -50,7 +50,11 @@ export class MailboxProcessor {
   }
 
   #begin(task: PlacedTask, befores: readonly MailboxEntry[]): void {
-    const same = befores.find((before) => whyMailboxChanged(task, before, this.#context) === undefined);
+    const isSettled =
+      this.#context.holder?.isSettled?.(task.place.directories.map(({ realPath }) => realPath)) === true;
+    const same = isSettled
+      ? befores[0]
+      : befores.find((before) => whyMailboxChanged(task, before, this.#context) === undefined);
     if (same !== undefined) {
       const done: ProcessedMailbox = { entry: takenOver(task, same), state: "unchanged" };
       this.#underWay.push({ capture: undefined, result: Promise.resolve(done), done });

@@ -25,6 +25,9 @@ export interface Libc {
   readonly preadv2:
     | ((fd: number, vector: Buffer, count: number, offset: number, flags: number) => number)
     | undefined;
+  /** Of the calling thread only. The identity before it, as a number. */
+  readonly setfsuid: (uid: number) => number;
+  readonly setfsgid: (gid: number) => number;
   /** Absent from glibc before 2.28. */
   readonly statx:
     | ((directory: number, path: Buffer, flags: number, mask: number, buffer: Buffer) => number)
@@ -81,6 +84,8 @@ function load(): LibcOrReason {
         preadv2: optional(() =>
           library.func("long preadv2(int fd, const uint8_t *vector, int count, int64_t offset, int flags)"),
         ),
+        setfsuid: library.func("int setfsuid(uint32_t uid)"),
+        setfsgid: library.func("int setfsgid(uint32_t gid)"),
         statx: optional(() =>
           library.func("int statx(int dir, const uint8_t *path, int flags, uint32_t mask, uint8_t *buffer)"),
         ),

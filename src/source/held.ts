@@ -15,8 +15,8 @@ export type HeldFile = Pick<
 export interface MailboxToHold {
   /** Internal. */
   readonly name: ByteString;
-  /** As the mailbox list or the path says; undefined: nobody knows. */
-  readonly uniqueid: ByteString | undefined;
+  /** Its directories are named by its uniqueid, this one; undefined: by its name. */
+  readonly uuid: ByteString | undefined;
   readonly directories: readonly {
     /** Real paths throughout. */
     readonly path: ByteString;
@@ -37,13 +37,21 @@ export interface HeldMailbox {
   open(path: ByteString): HeldFile | undefined;
   /** Where a message lies that was put aside while nobody could remove it, and the stat of its own file. */
   asidePath(message: ByteString): { readonly path: ByteString; readonly stat: FileStat } | undefined;
-  release(): void;
+  /** Why its files may be of different moments after all; undefined: they are of one. */
+  readonly problem?: string | undefined;
+  /** @param isWhole - everything could be read, and nothing is wrong with it. */
+  release(isWhole: boolean): void;
 }
 
 export interface SourceHolder {
   /** Of a file outside of mailboxes. @throws {CyrvaultError} `IO`. */
   open(path: ByteString): Promise<HeldFile | undefined>;
   enter(mailbox: MailboxToHold): Promise<HeldMailbox>;
+  /**
+   * True: what an earlier round has of it is to stand, whatever it looks like by now.
+   * @param directories - real paths.
+   */
+  isSettled?(directories: readonly ByteString[]): boolean;
 }
 
 export const FROZEN_MAILBOX: HeldMailbox = {
