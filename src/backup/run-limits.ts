@@ -12,6 +12,8 @@ export interface RunLimitsContext {
   readonly signal?: AbortSignal;
   /** Free where the repository lies; undefined: nobody can tell. */
   readonly freeBytes?: () => number | undefined;
+  /** Aborted when what is read no longer holds still. */
+  readonly letGo?: AbortSignal | undefined;
 }
 
 export class RunLimits {
@@ -31,9 +33,10 @@ export class RunLimits {
     this.#began = clock.monotonicMs();
   }
 
-  /** The time is over: no further message is to be read. */
+  /** The time is over, or the server goes on: no further message is to be read. */
   get isLate(): boolean {
     const { durationMs } = this.#limits;
+    if (this.#context.letGo?.aborted === true) return true;
     return durationMs !== undefined && this.#context.clock.monotonicMs() - this.#began >= durationMs;
   }
 

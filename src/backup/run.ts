@@ -100,7 +100,7 @@ class BackupRun {
       acceptRules: context.acceptRules,
       ...(context.temporary === undefined ? {} : { temporary: context.temporary }),
     });
-    this.#limits = new RunLimits(options.limits ?? {}, context);
+    this.#limits = new RunLimits(options.limits ?? {}, { ...context, letGo: context.cut?.letGo });
     this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace);
     const racyFromNs = BigInt(Math.min(startedMs, context.cut?.cutMs ?? startedMs)) * 1_000_000n - RACY_NS;
     this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;

@@ -11,6 +11,8 @@ export interface CutOutcome {
 export interface SourceCut {
   /** Of the view, or of the first one of several; undefined: the start of the run is as good. */
   readonly cutMs: number | undefined;
+  /** Aborted when the server goes on although not everything has been read. */
+  readonly letGo: AbortSignal | undefined;
   /** Called once, when all has been read. @throws {CyrvaultError} when it must not become a backup. */
   finish(roots: readonly ServerRoot[]): Promise<CutOutcome>;
 }

@@ -56,6 +56,19 @@ export async function startBackup(options: BackupOptions, context: StartContext)
   }
 }
 
+/** For whoever does something before the run that another run must not suffer from. @throws {CyrvaultError} `LOCKED`. */
+export async function requireNoOtherBackup(
+  server: string,
+  { repository, clock, here }: StartContext & { readonly here: Here },
+): Promise<void> {
+  const runs = await readRuns(repository.backend, repository.sealer, () => undefined);
+  const other = runs.find(
+    (record) =>
+      record.kind === "backup" && record.server === server && !isStaleRun(record, clock.nowMs(), here),
+  );
+  if (other !== undefined) throw atWork(server, other);
+}
+
 /** Two would do the same work twice, and each store what the other does. Of two that see each other the older goes on. */
 async function requireAlone(
   run: Run,
@@ -77,8 +90,11 @@ async function requireAlone(
       isOlder(record) &&
       !isStaleRun(record, clock.nowMs(), here),
   );
-  if (other === undefined) return;
-  throw new CyrvaultError(
+  if (other !== undefined) throw atWork(server, other);
+}
+
+function atWork(server: string, other: RunRecord): CyrvaultError {
+  return new CyrvaultError(
     "LOCKED",
     `a backup of ${server} is at work on ${other.host}, process ${other.pid}, since ${new Date(other.startedMs).toISOString()}`,
     { hint: "wait for it with --lock-wait 2h; `cyrvault unlock` removes what a backup that died has left" },

@@ -24,27 +24,38 @@ export interface Lowered {
 
 /** Never fails: a machine that refuses is told of in the answer. Calling it again does no harm. */
 export function lowerPriority(): Lowered {
+  return changePriority(
+    constants.priority.PRIORITY_BELOW_NORMAL,
+    (CLASS_BEST_EFFORT << CLASS_SHIFT) | LEVEL_LAST,
+  );
+}
+
+/** As a program has that nobody has lowered: for what is started from now on. Root alone may raise it again. */
+export function normalPriority(): Lowered {
+  return changePriority(constants.priority.PRIORITY_NORMAL, 0);
+}
+
+function changePriority(processor: number, disk: number): Lowered {
   const threads = threadsOfProcess();
   return {
-    processor: threads.map(niceThread).every(Boolean),
-    disk: threads.map(ioniceThread).every(Boolean),
+    processor: threads.map((thread) => niceThread(thread, processor)).every(Boolean),
+    disk: threads.map((thread) => ioniceThread(thread, disk)).every(Boolean),
   };
 }
 
-function niceThread(thread: number): boolean {
+function niceThread(thread: number, priority: number): boolean {
   try {
-    setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+    setPriority(thread, priority);
     return true;
   } catch {
     return false;
   }
 }
 
-function ioniceThread(thread: number): boolean {
+function ioniceThread(thread: number, priority: number): boolean {
   const number = IOPRIO_SET[arch];
   const { libc } = nativeLibc();
   if (libc === undefined || number === undefined) return false;
-  const priority = (CLASS_BEST_EFFORT << CLASS_SHIFT) | LEVEL_LAST;
   return libc.syscall(number, "int", IOPRIO_WHO_PROCESS, "int", thread, "int", priority) === 0;
 }
 

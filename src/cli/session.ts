@@ -61,6 +61,11 @@ export class Session {
     this.log = createLogger((record) => this.output.log(record), least);
   }
 
+  /** undefined: nothing is remembered. */
+  get cacheDirectory(): string | undefined {
+    return this.#cache;
+  }
+
   /** For commands that need no repository. */
   get namedLocation(): string | undefined {
     const location = this.#common.repo ?? this.terminal.env["CYRVAULT_REPO"];

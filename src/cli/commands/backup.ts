@@ -9,6 +9,7 @@ import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
+import type { ViewReport } from "../../snapshot/take-view.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
@@ -21,7 +22,6 @@ import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import {
   addNeighbourOptions,
-  applyPriority,
   freeBytesAt,
   type NeighbourGiven,
   neighbourOptions,
@@ -31,9 +31,11 @@ import type { Output } from "../output.ts";
 import { parseBytes } from "../parse-size.ts";
 import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
+import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../snapshot-options.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
+import { viewLines, viewObject, withCut } from "../with-cut.ts";
 
-interface Options extends NeighbourGiven {
+interface Options extends NeighbourGiven, SnapshotGiven {
   readonly config?: string;
   readonly root: string;
   readonly map?: readonly string[];
@@ -94,14 +96,14 @@ export const registerBackup: Register = (program, act) => {
         "cyrvault backup --repo /backup/cyrus --root /mnt/root --map /var/spool/cyrus=/mnt/spool",
       ),
     );
+  addSnapshotOptions(command);
   addNeighbourOptions(command);
   act<Options>(command, async (session, _args, given) => {
-    applyPriority(given, session.log);
     keepMemorySmall();
     compileLater();
     const mode = parseMode(given.mode);
     if (mode !== "snapshot") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
-    if (given.dryRun === true) return await dryRun(session, backupOptions(given));
+    if (given.dryRun === true) return await dryRun(session, given, backupOptions(given));
     return await withStatusFile(session, given.statusFile, async (status) => {
       const options = backupOptions(given);
       return await backUp(session, given, options, status);
@@ -118,32 +120,41 @@ async function backUp(
   return await session.withRepository(
     "write",
     async (repository) => {
-      const { clock, progress, signal, output, json, log } = session;
+      const { clock, progress, output, json, log } = session;
       const server = options.server ?? serverName(options);
       status.server = server;
       const acceptRules = await readAcceptRules(repository, server);
       const here = isHere(hostname());
       const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
       const freeBytes = () => freeBytesAt(repository.backend.properties.localDirectory);
-      const context = { repository, clock, progress, acceptRules, signal, here, onCommitted, freeBytes };
-      const result = await withLockWait(session, parseLockWait(given.lockWait), () =>
-        session.withProgress(() => runBackup({ ...options, server }, context)),
+      const context = { repository, clock, progress, acceptRules, here, onCommitted, freeBytes };
+      const { result, view, problem } = await withLockWait(session, parseLockWait(given.lockWait), () =>
+        withCut(session, given, options, server, repository, ({ source, cut, signal }) =>
+          session.withProgress(() =>
+            runBackup({ ...options, ...source, server }, { ...context, cut, signal }),
+          ),
+        ),
       );
       Object.assign(status, { server: result.server, backup: result.backup });
-      if (json) await output.object(backupObject(result));
-      else await printResult(output, result);
+      if (json) await output.object({ ...backupObject(result), view: viewObject(view) });
+      else await printResult(output, result, view);
+      if (problem !== undefined) throw problem;
       return result.incomplete ? EXIT.incomplete : undefined;
     },
     { mayBeWriteOnly: true, wrapBackend: uploadLimit(given, session) },
   );
 }
 
-async function dryRun(session: Session, options: BackupOptions): Promise<undefined> {
+async function dryRun(session: Session, given: Options, options: BackupOptions): Promise<undefined> {
   const { clock, output, json } = session;
   await session.withRepository("read", async (repository) => {
+    const { localDirectory } = repository.backend.properties;
+    const cut = await viewPlan(
+      viewInput(session, given, options, options.server ?? serverName(options), localDirectory),
+    );
     const plan = await planBackup(options, { repository, clock });
-    if (json) await output.object({ dryRun: true, ...plan, parent: plan.parent ?? null });
-    else await output.text(planText(plan));
+    if (json) await output.object({ dryRun: true, ...plan, parent: plan.parent ?? null, view: cut });
+    else await output.text([...cut.steps.map((step) => `First: ${step}`), planText(plan)].join("\n"));
   });
 }
 
@@ -247,7 +258,11 @@ function backupObject(result: BackupResult): object {
   };
 }
 
-async function printResult(output: Output, result: BackupResult): Promise<void> {
+async function printResult(
+  output: Output,
+  result: BackupResult,
+  view: ViewReport | undefined,
+): Promise<void> {
   const { backup, parent, server, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
   const since = parent === undefined ? "the first one" : `after ${parent}`;
   await output.text(
@@ -256,6 +271,7 @@ async function printResult(output: Output, result: BackupResult): Promise<void> 
       `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
       `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
       `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
+      ...(view === undefined ? [] : viewLines(view)),
     ].join("\n"),
   );
   const unaccepted = findings.filter(({ accepted }) => !accepted);
