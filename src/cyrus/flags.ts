@@ -22,6 +22,8 @@ export const INTERNAL_UNLINKED = 1 << 30;
 /** Expunged; unless it is unlinked too, its file must be there and `unexpunge` can bring it back. */
 export const INTERNAL_EXPUNGED = (1 << 31) >>> 0;
 
+/** Of the header's `options`: records of unlinked messages go at the next close. */
+export const OPTION_NEEDS_REPACK = 1 << 30;
 /** Of the header's `options`: the mailbox is being removed, its files may go at any moment. */
 export const OPTION_DELETED = (1 << 31) >>> 0;
 
@@ -50,7 +52,7 @@ const OPTIONS: NamedBits = [
   [1 << 3, "duplicate-delivery"],
   [1 << 4, "has-alarms"],
   [1 << 29, "needs-unlink"],
-  [1 << 30, "needs-repack"],
+  [OPTION_NEEDS_REPACK, "needs-repack"],
   [OPTION_DELETED, "deleted"],
 ];
 

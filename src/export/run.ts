@@ -18,6 +18,7 @@ import type { PageSource } from "../manifest/pages-io.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
 import { hasSetId, modeOfFile } from "../restore/attributes.ts";
 import { RestoreFindings } from "../restore/findings.ts";
+import { type IndexContent, LeftOutIndex } from "../restore/left-out-index.ts";
 import { type LostFindings, readLostFindings } from "../restore/lost-findings.ts";
 import type { RestoreFinding } from "../restore/options.ts";
 import { filesystemOf, isLost } from "../restore/plan.ts";
@@ -82,11 +83,13 @@ class ExportRun {
   /** Above what is in the archive, as on the server, and not known to the backup so far. */
   readonly #above = new Set<ByteString>();
   readonly #symlinks = new Set<ByteString>();
+  readonly #indexes: LeftOutIndex;
   #cutOut: LostFindings = new Map();
 
   constructor(prepared: PreparedExport, context: ExportContext) {
     this.#prepared = prepared;
     this.#context = context;
+    this.#indexes = new LeftOutIndex(prepared.root, context.source, prepared.options);
     this.#tar = new TarWriter(async (bytes) => {
       context.signal?.throwIfAborted();
       await context.sink(bytes);
@@ -184,7 +187,8 @@ class ExportRun {
         for (const file of mailbox.files) {
           if (file.leftOut !== undefined) continue;
           const serverPath = mailboxFilePath(mailbox, file);
-          await this.#other(serverPath, tree.locate(serverPath), file);
+          const instead = () => this.#indexes.contentFor(mailbox, file);
+          await this.#other(serverPath, tree.locate(serverPath), file, instead);
         }
       await this.#exportMessages(mailbox);
       this.#done.mailboxes++;
@@ -232,11 +236,15 @@ class ExportRun {
     this.#count("messages", size);
   }
 
-  /** A file that is no message, or a symlink. */
+  /**
+   * A file that is no message, or a symlink.
+   * @param instead - what is written in its place; undefined: what is stored.
+   */
   async #other(
     serverPath: ByteString,
     path: ByteString,
     { stat, content, target }: Pick<FileEntry, "stat" | "content" | "target">,
+    instead?: () => Promise<IndexContent | undefined>,
   ): Promise<void> {
     const owned = this.#owned(stat);
     this.#needDirectory(serverPath);
@@ -257,7 +265,12 @@ class ExportRun {
       this.#count("files", 0);
       return;
     }
-    const size = await this.#file(serverPath, path, owned, () => readContent(content, this.#context.source));
+    const { source } = this.#context;
+    const written = async function* (): AsyncGenerator<Uint8Array> {
+      const changed = await instead?.();
+      yield* changed?.() ?? readContent(content, source);
+    };
+    const size = await this.#file(serverPath, path, owned, written);
     if (size === undefined) return;
     this.#count("files", size);
     if (stat.links > 1 && linked === undefined) this.#fileLinks.set(key, { path, content, stat });

@@ -178,6 +178,12 @@ export interface ManifestRoot {
     readonly includes: readonly string[];
     readonly withoutDerivable: boolean;
     readonly withSearch: boolean;
+    /** Messages of more bytes were left out. */
+    readonly excludeLarger?: number | undefined;
+    /** Messages older than this when the backup was begun were left out. */
+    readonly excludeOlderMs?: number | undefined;
+    /** Mailboxes with one of these attributes (`\Junk`) were excluded. */
+    readonly excludeSpecialUse?: readonly string[] | undefined;
   };
   readonly leftOut: readonly LeftOut[];
   /** Findings that somebody has accepted, `CODE` or `CODE:PATH` (manifest/accept-rules.ts); each backup takes them over from its parent. */

@@ -46,6 +46,10 @@ export function encodeRoot(root: ManifestRoot): Uint8Array {
         includes: root.selection.includes,
         withoutDerivable: root.selection.withoutDerivable,
         withSearch: root.selection.withSearch,
+        // Absent where they were not asked for: older readers then see what they know.
+        excludeLarger: root.selection.excludeLarger,
+        excludeOlderMs: root.selection.excludeOlderMs,
+        excludeSpecialUse: root.selection.excludeSpecialUse,
       },
       leftOut: root.leftOut.map(({ path, reason, files, bytes }) => ({ path, reason, files, bytes })),
       acceptRules: root.acceptRules,
@@ -149,6 +153,9 @@ function readRoot(root: JsonFields): ManifestRoot {
         includes: selection.read("includes", listOf(aString)),
         withoutDerivable: selection.read("withoutDerivable", aBoolean),
         withSearch: selection.read("withSearch", aBoolean),
+        ...present("excludeLarger", selection.read("excludeLarger", optional(aCount))),
+        ...present("excludeOlderMs", selection.read("excludeOlderMs", optional(aCount))),
+        ...present("excludeSpecialUse", selection.read("excludeSpecialUse", optional(listOf(aString)))),
       })),
     ),
     leftOut: root.read(
@@ -180,6 +187,10 @@ function readRoot(root: JsonFields): ManifestRoot {
       })),
     ),
   };
+}
+
+function present<K extends string, V>(name: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [name]: value } as Record<K, V>);
 }
 
 const aRootKind = oneOf(

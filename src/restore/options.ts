@@ -4,7 +4,7 @@ import type { PathMapping } from "../source/view.ts";
 import type { BlockBytes } from "../store/block-usage.ts";
 
 export type RestorePart =
-  | { readonly part: "configdirectory" | "sieve" | "mailbox-list" | "config" }
+  | { readonly part: "configdirectory" | "sieve" | "mailbox-list" | "config" | "text-dumps" }
   | { readonly part: "partition"; readonly name: ByteString };
 
 export interface RestoreOptions {
@@ -25,7 +25,13 @@ export interface RestoreOptions {
    * `if-different`: what is there is compared, and what differs is written anew.
    */
   readonly overwrite: "never" | "if-different" | undefined;
+  /** What becomes of mailboxes that were excluded from the backup: `empty` by default. */
+  readonly excluded?: ExcludedMailboxes | undefined;
+  /** cyrus.index as the server had it, though messages that it names were left out. */
+  readonly rawIndex?: boolean;
 }
+
+export type ExcludedMailboxes = "empty" | "absent";
 
 export interface UidSet {
   has(uid: number): boolean;

@@ -25,6 +25,7 @@ import type { ObjectId } from "../store/object.ts";
 import { type Attributes, hasSetId } from "./attributes.ts";
 import { RestoredDirectories } from "./directories.ts";
 import { RestoreFindings } from "./findings.ts";
+import { type IndexContent, LeftOutIndex } from "./left-out-index.ts";
 import { type LostFindings, readLostFindings } from "./lost-findings.ts";
 import { MessageRestorer, type RestoreWorkers } from "./messages/restore-messages.ts";
 import type { MessageJob, MessagePlace } from "./messages/window.ts";
@@ -88,6 +89,7 @@ class RestoreRun {
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly #names: string[] = [];
   readonly #messages: MessageRestorer | undefined;
+  readonly #indexes: LeftOutIndex;
 
   constructor(prepared: PreparedRestore, context: RestoreContext) {
     this.#prepared = prepared;
@@ -112,6 +114,7 @@ class RestoreRun {
       );
     });
     this.#messages = this.#startWorkers();
+    this.#indexes = new LeftOutIndex(prepared.root, context.source, prepared.options);
   }
 
   async run(): Promise<RestoreResult> {
@@ -235,15 +238,20 @@ class RestoreRun {
     for (const file of mailbox.files) {
       if (file.leftOut !== undefined) continue;
       const serverPath = mailboxFilePath(mailbox, file);
-      await this.#restoreOther(serverPath, this.#tree.locate(serverPath), file);
+      const path = this.#tree.locate(serverPath);
+      await this.#restoreOther(serverPath, path, file, () => this.#indexes.contentFor(mailbox, file));
     }
   }
 
-  /** A file that is no message, or a symlink. */
+  /**
+   * A file that is no message, or a symlink.
+   * @param instead - what is written in its place; undefined: what is stored.
+   */
   async #restoreOther(
     serverPath: ByteString,
     path: ByteString,
     { stat, content, target }: Pick<FileEntry, "stat" | "content" | "target">,
+    instead?: () => Promise<IndexContent | undefined>,
   ): Promise<void> {
     const attributes = this.#attributes(stat);
     if (target !== undefined) {
@@ -264,7 +272,7 @@ class RestoreRun {
         return;
       }
     }
-    const written = await this.#writeContent(serverPath, path, content, attributes, stat.size);
+    const written = await this.#writeContent(serverPath, path, content, attributes, stat.size, instead);
     if (stat.links > 1 && written && linked === undefined) this.#fileLinks.set(key, { path, content, stat });
   }
 
@@ -376,11 +384,18 @@ class RestoreRun {
     content: Content,
     attributes: Attributes,
     size: number,
+    instead?: () => Promise<IndexContent | undefined>,
   ): Promise<boolean> {
     const { source, progress, clock } = this.#context;
-    const written = await this.#guarded(serverPath, () =>
-      writeFile(path, () => readContent(content, source), attributes, this.#existing),
-    );
+    const written = await this.#guarded(serverPath, async () => {
+      const changed = await instead?.();
+      return await writeFile(
+        path,
+        changed ?? (() => readContent(content, source)),
+        attributes,
+        this.#existing,
+      );
+    });
     if (written === undefined) return false;
     this.#findings.addOutcome(serverPath, written);
     if (hasSetId(attributes.mode)) this.#findings.addSetIdDropped(serverPath);

@@ -5,7 +5,9 @@ import { classifyFile, type FilePlace } from "../cyrus/file-class.ts";
 import { userOf } from "../cyrus/mailbox-name.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
 import { quotaRootFromPath, userFromPath } from "../cyrus/mailbox-path.ts";
+import { isExcludedEntry } from "../manifest/excluded-mailboxes.ts";
 import type { FileEntry, MailboxEntry, ManifestRoot, RootRecord } from "../manifest/model.ts";
+import { isTextDump } from "../manifest/text-dumps.ts";
 import { isWithin, relativeTo } from "../source/view.ts";
 import type { RestoreOptions, RestorePart } from "./options.ts";
 
@@ -22,6 +24,7 @@ const PARTS: Readonly<
   configdirectory: ({ kind }) => kind === "config",
   sieve: ({ kind }) => kind === "sieve",
   config: ({ kind }) => kind === "file" || kind === "include",
+  "text-dumps": ({ kind }, _, path) => kind === "config" && isTextDump(path),
   "mailbox-list": ({ kind }, _, path) => kind === "config" && path.endsWith("/mailboxes.db"),
   partition: ({ kind, name }, part) =>
     kind.endsWith("partition") && part.part === "partition" && name === toText(part.name),
@@ -35,7 +38,7 @@ const FILE_PLACES: Readonly<Partial<Record<RootRecord["kind"], FilePlace>>> = {
   sieve: "sieve",
 };
 
-export type SelectionOptions = Pick<RestoreOptions, "only" | "users" | "mailboxes" | "uids">;
+export type SelectionOptions = Pick<RestoreOptions, "only" | "users" | "mailboxes" | "uids" | "excluded">;
 
 export class RestoreSelection {
   readonly everything: boolean;
@@ -46,6 +49,8 @@ export class RestoreSelection {
   readonly #users: ReadonlySet<ByteString>;
   /** uniqueids of the chosen users' INBOXes: their files lie under it in the uuid layout. */
   readonly #inboxes = new Set<ByteString>();
+  /** Directories of mailboxes that are not to be there. */
+  readonly #absent = new Set<ByteString>();
 
   constructor(options: SelectionOptions, root: ManifestRoot, places: readonly ManifestPlace[]) {
     this.#options = options;
@@ -78,6 +83,10 @@ export class RestoreSelection {
     const user = userOf(entry.name, this.#root.cyrus.layout["deletedPrefix"] ?? "DELETED");
     const byUser = user !== undefined && this.#users.has(user);
     if (byUser && entry.uniqueid !== undefined) this.#inboxes.add(entry.uniqueid);
+    if (this.#options.excluded === "absent" && isExcludedEntry(this.#root, entry.name)) {
+      for (const { path } of entry.directories) this.#absent.add(path);
+      return false;
+    }
     return (
       this.everything ||
       byUser ||
@@ -87,6 +96,7 @@ export class RestoreSelection {
   }
 
   takesFile(entry: FileEntry): boolean {
+    if (this.#absent.has(entry.path)) return false;
     if (this.everything) return true;
     const place = this.placeOf(entry.path);
     if (place === undefined) return false;

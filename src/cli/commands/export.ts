@@ -5,13 +5,14 @@ import { planExport } from "../../export/plan.ts";
 import { type ExportResult, runExport } from "../../export/run.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
 import { collect, example, type Register } from "../command.ts";
+import { addExcludedOptions, type ExcludedGiven } from "../excluded-options.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
 import { isBrokenPipe } from "../terminal.ts";
 import { restoreOptions } from "./restore.ts";
 
-interface Options {
+interface Options extends ExcludedGiven {
   readonly server?: string;
   readonly tar: boolean;
   readonly only?: readonly string[];
@@ -32,7 +33,7 @@ export const registerExport: Register = (program, act) => {
     .option("--server <name>", "whose latest backup is meant, where there are several servers")
     .option(
       "--only <part>",
-      "configdirectory, partition=NAME, sieve, mailbox-list or config; several times",
+      "configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config; several times",
       collect,
     )
     .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
@@ -47,6 +48,7 @@ export const registerExport: Register = (program, act) => {
         "cyrvault export --repo /backup/cyrus latest --tar --user anna | ssh mail tar -xp -C /restored",
       ),
     );
+  addExcludedOptions(command);
   act<Options>(command, async (session, [selector = ""], given) => {
     const { target: _target, overwrite: _overwrite, ...options } = restoreOptions({ ...given, target: "/" });
     const { output, json, clock, progress, signal, terminal } = session;

@@ -18,12 +18,13 @@ import { runRestore } from "../../restore/run.ts";
 import { runbookFor } from "../../restore/runbook-for.ts";
 import { parseMapping } from "../../source/view.ts";
 import { collect, example, type Register } from "../command.ts";
+import { addExcludedOptions, type ExcludedGiven, excludedOptions } from "../excluded-options.ts";
 import { EXIT } from "../exit-codes.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
 import { workerThreads } from "../threads.ts";
 
-interface Options {
+interface Options extends ExcludedGiven {
   readonly server?: string;
   readonly target: string;
   readonly only?: readonly string[];
@@ -48,7 +49,7 @@ export const registerRestore: Register = (program, act) => {
     .option("--server <name>", "whose latest backup is meant, where there are several servers")
     .option(
       "--only <part>",
-      "configdirectory, partition=NAME, sieve, mailbox-list or config; several times",
+      "configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config; several times",
       collect,
     )
     .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
@@ -65,6 +66,7 @@ export const registerRestore: Register = (program, act) => {
         "cyrvault restore --repo /backup/cyrus @2d --target /restored --mailbox user.anna.Work --uid 42",
       ),
     );
+  addExcludedOptions(command);
   act<Options>(command, async (session, [selector = ""], given) => {
     keepMemorySmall();
     const options = restoreOptions(given);
@@ -103,16 +105,18 @@ export function restoreOptions(given: Options): RestoreOptions {
     mappings: (given.map ?? []).map(parseMapping),
     owner: given.owner === undefined ? undefined : parseOwner(given.owner),
     overwrite: parseOverwrite(given.overwrite),
+    ...excludedOptions(given),
   };
 }
 
 function parsePart(text: string): RestorePart {
   if (text === "configdirectory" || text === "sieve" || text === "mailbox-list" || text === "config")
     return { part: text };
+  if (text === "text-dumps") return { part: text };
   const partition = /^partition=(.+)$/.exec(text)?.[1];
   if (partition !== undefined) return { part: "partition", name: fromText(partition) };
   throw new CyrvaultError("USAGE", `--only ${text}: there is no such part`, {
-    hint: "it is configdirectory, partition=NAME, sieve, mailbox-list or config",
+    hint: "it is configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config",
   });
 }
 
