@@ -1,0 +1,114 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { startWatchdog, type WatchdogTask } from "../../../src/snapshot/quiesce-watchdog.ts";
+import { type TempDir, tempDir } from "../../support/temp-dir.ts";
+
+let dir: TempDir;
+beforeEach(() => {
+  dir = tempDir();
+});
+afterEach(() => dir.remove());
+
+/** Each step writes a line. */
+function task(names: readonly string[], afterMs = 60_000): WatchdogTask {
+  const line = (text: string) => ["/bin/sh", "-c", 'echo "$1" >> "$2"', "sh", text, dir.in("log")];
+  return {
+    afterMs,
+    steps: names.map((name) => ({ take: line(`take ${name}`), undo: line(`undo ${name}`) })),
+  };
+}
+
+const log = (): string[] =>
+  existsSync(dir.in("log")) ? readFileSync(dir.in("log"), "utf8").trim().split("\n") : [];
+
+async function logged(line: string): Promise<string[]> {
+  for (let i = 0; i < 1000 && !log().includes(line); i++) await sleep(10);
+  return log();
+}
+
+test("it takes what it is told, and dismissed it undoes nothing", async () => {
+  const dog = await startWatchdog(task(["a", "b", "c"]));
+  expect(await dog.take(0)).toMatchObject({ exitCode: 0 });
+  expect(await dog.take(1)).toMatchObject({ exitCode: 0 });
+  await dog.dismiss();
+  expect(dog.hasBitten).toBe(false);
+  expect(log()).toEqual(["take a", "take b"]);
+  expect(await dog.take(2)).toMatchObject({ exitCode: undefined, reason: "the watchdog has ended" });
+});
+
+test("when the time is over it undoes what was taken, the last first, and nothing else", async () => {
+  const dog = await startWatchdog(task(["a", "b", "c"], 300));
+  await dog.take(0);
+  await dog.take(1);
+  expect(await logged("undo a")).toEqual(["take a", "take b", "undo b", "undo a"]);
+  for (let i = 0; i < 500 && !dog.hasBitten; i++) await sleep(10);
+  expect(dog.hasBitten).toBe(true);
+});
+
+test("on demand it undoes at once, and says whether it could", async () => {
+  const dog = await startWatchdog(task(["a"]));
+  await dog.take(0);
+  expect(await dog.bite()).toBe(true);
+  expect(log()).toEqual(["take a", "undo a"]);
+});
+
+test("a command that fails is answered with what it complained of, and undone all the same", async () => {
+  const failing = {
+    take: ["/bin/sh", "-c", "echo no room >&2; exit 4"],
+    undo: task(["a"]).steps[0]?.undo ?? [],
+  };
+  const dog = await startWatchdog({
+    afterMs: 60_000,
+    steps: [failing, { take: ["/nowhere/at/all"], undo: ["true"] }],
+  });
+  expect(await dog.take(0)).toMatchObject({ exitCode: 4, stderr: "no room\n" });
+  expect(await dog.take(1)).toMatchObject({ exitCode: undefined, reason: expect.stringContaining("ENOENT") });
+  expect(await dog.bite()).toBe(true);
+  expect(log()).toEqual(["undo a"]);
+});
+
+test("an undoing that has nothing to do counts as done", async () => {
+  const undo = ["/bin/sh", "-c", "echo 'fsfreeze: /x: unfreeze failed: Invalid argument' >&2; exit 1"];
+  const dog = await startWatchdog({
+    afterMs: 60_000,
+    steps: [{ take: ["true"], undo, isDone: "invalid argument" }],
+  });
+  await dog.take(0);
+  expect(await dog.bite()).toBe(true);
+});
+
+test("whoever started it is killed while a command is at work: it is undone after that has ended", async () => {
+  const slow = {
+    take: ["/bin/sh", "-c", 'echo begun >> "$1"; sleep 0.4; echo ended >> "$1"', "sh", dir.in("log")],
+    undo: task(["a"]).steps[0]?.undo ?? [],
+  };
+  const program = `
+    import { startWatchdog } from ${JSON.stringify(new URL("../../../src/snapshot/quiesce-watchdog.ts", import.meta.url).href)};
+    const dog = await startWatchdog(${JSON.stringify({ afterMs: 60_000, steps: [slow] })});
+    await dog.take(0);`;
+  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+    stdio: "ignore",
+  });
+  await logged("begun");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  expect(await logged("undo a")).toEqual(["begun", "ended", "undo a"]);
+});
+
+test("signals that are sent to everybody do not end it", async () => {
+  const pidFile = dir.in("pid");
+  const undo = task(["a"]).steps[0]?.undo ?? [];
+  const dog = await startWatchdog({
+    afterMs: 60_000,
+    steps: [{ take: ["/bin/sh", "-c", 'echo $PPID > "$1"', "sh", pidFile], undo }],
+  });
+  await dog.take(0);
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.kill(pid, signal);
+  await sleep(100);
+  expect(await dog.bite()).toBe(true);
+  expect(log()).toEqual(["undo a"]);
+});
