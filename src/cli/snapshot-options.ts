@@ -90,7 +90,13 @@ export function viewInput(
   );
   return {
     provider,
-    quiesce: quiesceOf(given, { host, config: described.configPath, provider, log }),
+    quiesce: quiesceOf(given, {
+      host,
+      config: described.configPath,
+      provider,
+      stateDirectory: directory,
+      log,
+    }),
     // The holes below the roots are looked for where a view is to be taken of each; otherwise nothing is listed for it.
     places:
       kind === "none" && quiesceName === "none"

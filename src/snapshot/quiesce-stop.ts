@@ -6,6 +6,7 @@
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { normalPriority } from "../base/posix-priority.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
 import { type RunningMaster, runningMasters } from "../source/host/running-master.ts";
 import { commandFailed } from "./command.ts";
@@ -283,6 +284,8 @@ export class StopQuiesce implements Quiesce {
       return;
     }
     const { host, log } = this.#input;
+    // It keeps what we give it, for as long as it serves.
+    normalPriority();
     try {
       await holdings.release(thing);
     } catch (error) {
