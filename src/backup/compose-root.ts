@@ -32,7 +32,7 @@ export interface Processed {
   fileBytes: number;
   /** Of any cyrus.index. */
   maxIndexVersion: number;
-  /** By the position of the mailbox among today's: 1 where it was taken over. */
+  /** By the position of the mailbox among today's: 1 where it was taken over, 2 where it is new, else 0. */
   readonly takenOver: Uint8Array;
 }
 

@@ -13,7 +13,7 @@ import { joinServerMailboxes } from "./join-server.ts";
 import { MailboxHistory, whyMailboxChanged } from "./mailbox-history.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
-import { openMailboxList } from "./read-mailbox-list.ts";
+import { openMailboxList, readMailboxListFile } from "./read-mailbox-list.ts";
 import { LeftOutSummary } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
@@ -70,7 +70,9 @@ export async function planBackup(
   const findings = new BufferedFindings();
   const listPath = server.layout.databases.mailboxes.path;
   const list =
-    listPath === undefined ? undefined : openMailboxList(view, listPath, server.configPath, findings);
+    listPath === undefined
+      ? undefined
+      : openMailboxList(await readMailboxListFile(view, listPath), listPath, server.configPath, findings);
   const { kept, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
   const history = new MailboxHistory(source, parents, kept);
   const counts = { total: kept.length, changed: 0, unchanged: 0, new: 0, gone: 0 };

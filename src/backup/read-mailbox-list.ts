@@ -13,8 +13,8 @@ import {
 } from "../cyrus/mailbox-list.ts";
 import { familyOf, isOfNewerFamily, printTextList } from "../cyrus/mailbox-text-list.ts";
 import { readTextList, type TextListItem } from "../cyrus/mailbox-text-list-read.ts";
+import { NOTHING_HELD, type SourceHolder } from "../source/held.ts";
 import { dumpMailboxList } from "../source/mailbox-list-tool.ts";
-import { readSourceFile } from "../source/read-file.ts";
 import type { SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
 import { type ListedMailbox, ListedMailboxes } from "./listed-mailboxes.ts";
@@ -45,12 +45,11 @@ export interface MailboxList {
 
 /** @returns undefined, with a finding, where the list cannot be read: directories alone say then what there is. */
 export function openMailboxList(
-  view: SourceView,
+  file: ListFile | CyrvaultError | undefined,
   path: ByteString,
   configPath: ByteString,
   findings: FindingSink,
 ): MailboxList | undefined {
-  const file = readListFile(view, path);
   if (file === undefined || file instanceof CyrvaultError) {
     const why = file === undefined ? "there is no mailbox list" : file.message;
     findings.add(
@@ -162,11 +161,27 @@ function nameBadRecord(
   findings.add("mailbox-name-invalid", "error", path, message, { mailbox: key });
 }
 
-function readListFile(view: SourceView, path: ByteString): ListFile | CyrvaultError | undefined {
+/** @returns what is wrong with it; undefined: there is none. */
+export async function readMailboxListFile(
+  view: SourceView,
+  path: ByteString,
+  holder: Pick<SourceHolder, "open"> = NOTHING_HELD,
+): Promise<ListFile | CyrvaultError | undefined> {
   try {
     const resolved = view.resolve(path);
-    const read = resolved === undefined ? undefined : readSourceFile(resolved.realPath, LIST_BYTES_MAX);
-    return resolved === undefined || read === undefined ? undefined : { ...read, path: resolved.serverPath };
+    const file = resolved === undefined ? undefined : await holder.open(resolved.realPath);
+    if (resolved === undefined || file === undefined) return undefined;
+    try {
+      const { stat } = file;
+      if (stat.size > LIST_BYTES_MAX)
+        return new CyrvaultError(
+          "SOURCE_INVALID",
+          `${toText(path)} has ${stat.size} bytes, which is too many`,
+        );
+      return { bytes: file.read(0, stat.size), stat, path: resolved.serverPath };
+    } finally {
+      file.close();
+    }
   } catch (error) {
     if (isCyrvaultError(error, "IO") || isCyrvaultError(error, "SOURCE_INVALID")) return error;
     throw error;

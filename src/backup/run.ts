@@ -10,13 +10,12 @@ import { isCyrvaultError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { storeContent } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
-import type { Finding, FindingCode } from "../manifest/finding.ts";
-import { findingPages } from "../manifest/finding-page.ts";
+import type { FindingCode } from "../manifest/finding.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
-import { findInPageTree, readPageTree } from "../manifest/read-page-tree.ts";
+import { findInPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
 import { lstatSource, sameStat } from "../source/read-file.ts";
 import type { Repository } from "../store/repository.ts";
@@ -24,9 +23,11 @@ import type { Here } from "../store/stale-run.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
+import { composeResult } from "./compose-result.ts";
 import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
 import { joinServerMailboxes } from "./join-server.ts";
+import { type LiveSource, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
@@ -34,7 +35,12 @@ import { OwnerNames } from "./owners.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
-import { type MailboxList, openMailboxList, TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
+import {
+  type MailboxList,
+  openMailboxList,
+  readMailboxListFile,
+  TEXT_LIST_VERSION,
+} from "./read-mailbox-list.ts";
 import { RunLimits } from "./run-limits.ts";
 import { GIVEN_VIEW, type SourceCut } from "./source-cut.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
@@ -55,20 +61,44 @@ export interface BackupContext {
   readonly freeBytes?: () => number | undefined;
   /** Of a view that somebody takes for this run. */
   readonly cut?: SourceCut;
+  /** Of a server that runs meanwhile. */
+  readonly live?: LiveSource;
   /** Called once the backup is made. Must not throw. */
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
   readonly signal?: AbortSignal;
 }
 
+/** A manifest that is written but for its root, and how it came about. */
+export interface MadeBackup {
+  readonly root: ManifestRoot;
+  readonly tasks: MailboxTasks;
+  /** By position of the task, see `Processed`. */
+  readonly takenOver: Uint8Array;
+  readonly directories: BackupResult["directories"];
+}
+
 /** Timestamps this close to the cut may hide a later change of the same tick. */
 const RACY_NS = 2_000_000_000n;
-const FINDINGS_SHOWN = 1000;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
   const started = await startBackup(options, context);
   try {
-    return await new BackupRun(options, context, started).run();
+    const began = context.clock.monotonicMs();
+    const makeOne = (given: StartedBackup) => new BackupRun(options, context, given).make();
+    const { root, directories } =
+      context.live === undefined
+        ? await makeOne(started)
+        : await makeInRounds(context.live, started, makeOne);
+    const { run, backup } = started;
+    const rootBytes = encodeRoot(root);
+    await run.commit(backup, rootBytes);
+    await context.onCommitted?.(root);
+    return await composeResult(root, context.repository.objects, {
+      directories,
+      storedBytes: run.writer.stats.storedBytes + rootBytes.length,
+      seconds: (context.clock.monotonicMs() - began) / 1000,
+    });
   } catch (error) {
     await started.run.abort();
     throw error;
@@ -101,7 +131,7 @@ class BackupRun {
       ...(context.temporary === undefined ? {} : { temporary: context.temporary }),
     });
     this.#limits = new RunLimits(options.limits ?? {}, { ...context, letGo: context.cut?.letGo });
-    this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace);
+    this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace, context.live?.holder);
     const racyFromNs = BigInt(Math.min(startedMs, context.cut?.cutMs ?? startedMs)) * 1_000_000n - RACY_NS;
     this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;
     this.#backup = backup;
@@ -109,7 +139,8 @@ class BackupRun {
     this.#lastCheckpoint = { atMs: this.#began, bytes: 0 };
   }
 
-  async run(): Promise<BackupResult> {
+  /** Everything but the commit. */
+  async make(): Promise<MadeBackup> {
     const { server, run, parents } = this.#given;
     for (const { code, severity, path, message } of server.notes)
       this.#findings.add(code, severity, path, message);
@@ -141,10 +172,7 @@ class BackupRun {
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
       const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing, cut?.view);
-      const rootBytes = encodeRoot(root);
-      await run.commit(this.#backup, rootBytes);
-      await this.#context.onCommitted?.(root);
-      return await this.#result(root, surveyed, findings, rootBytes.length);
+      return { root, tasks: kept, takenOver: processed.takenOver, directories: surveyed.directories };
     } finally {
       this.#findings.discard();
       await pipeline.close();
@@ -182,7 +210,8 @@ class BackupRun {
   }> {
     const { view, server } = this.#given;
     const listPath = server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
-    const opened = openMailboxList(view, listPath, server.configPath, this.#findings);
+    const file = await readMailboxListFile(view, listPath, this.#context.live?.holder);
+    const opened = openMailboxList(file, listPath, server.configPath, this.#findings);
     if (opened === undefined) return { list: undefined, text: undefined };
     const { path, style, listed } = opened;
     const text = (await this.#textOfParent(opened)) ?? (await this.#storeText(opened));
@@ -293,6 +322,7 @@ class BackupRun {
       scrub: (name) => this.#decisions.scrub(name),
       breathe,
       isLate: () => this.#limits.isLate,
+      holder: this.#context.live?.holder,
     };
     const processor = new MailboxProcessor(history, capture);
     const processed: Processed = {
@@ -311,7 +341,7 @@ class BackupRun {
     };
     for await (const { entry, state } of processor.process(tasks)) {
       await writer.add(entry);
-      if (state === "unchanged") processed.takenOver[processed.total] = 1;
+      processed.takenOver[processed.total] = state === "unchanged" ? 1 : state === "new" ? 2 : 0;
       processed.total++;
       processed[state]++;
       processed.messages += entry.messages;
@@ -403,49 +433,5 @@ class BackupRun {
       mailboxList,
       listing,
     });
-  }
-
-  async #result(
-    root: ManifestRoot,
-    { directories }: Surveyed,
-    findings: FindingSummary,
-    rootBytes: number,
-  ): Promise<BackupResult> {
-    const shown: Finding[] = [];
-    try {
-      for await (const finding of readPageTree(
-        findings.tree,
-        this.#context.repository.objects,
-        findingPages,
-      )) {
-        if (shown.length >= FINDINGS_SHOWN) break;
-        shown.push(finding);
-      }
-    } catch (error) {
-      // Pages that an earlier run stored, which a key that may only write cannot open: the backup stands all the same.
-      if (!isCyrvaultError(error, "KEY_WRITE_ONLY")) throw error;
-    }
-    const { counts } = root;
-    const { note, warning, error, accepted } = counts.findings;
-    return {
-      backup: root.backup,
-      parent: root.parent,
-      server: root.server,
-      timeMs: root.startedMs,
-      mailboxes: {
-        total: counts.mailboxes,
-        changed: counts.changed,
-        unchanged: counts.unchanged,
-        new: counts.new,
-        gone: counts.gone,
-      },
-      messages: { total: counts.messages, new: counts.messagesNew, read: counts.messagesRead },
-      bytes: { ...root.bytes, stored: this.#given.run.writer.stats.storedBytes + rootBytes },
-      findings: shown,
-      findingsTotal: note + warning + error + accepted,
-      incomplete: error > 0,
-      directories,
-      seconds: (this.#context.clock.monotonicMs() - this.#began) / 1000,
-    };
   }
 }

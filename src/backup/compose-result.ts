@@ -1,0 +1,57 @@
+/** What a run answers, from the manifest root that it has made. */
+import { isCyrvaultError } from "../base/errors.ts";
+import type { Finding } from "../manifest/finding.ts";
+import { findingPages } from "../manifest/finding-page.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import type { PageSource } from "../manifest/pages-io.ts";
+import { readPageTree } from "../manifest/read-page-tree.ts";
+import type { BackupResult } from "./options.ts";
+
+const FINDINGS_SHOWN = 1000;
+
+export async function composeResult(
+  root: ManifestRoot,
+  source: PageSource,
+  measured: {
+    readonly directories: BackupResult["directories"];
+    readonly storedBytes: number;
+    readonly seconds: number;
+  },
+): Promise<BackupResult> {
+  const { counts } = root;
+  const { note, warning, error, accepted } = counts.findings;
+  return {
+    backup: root.backup,
+    parent: root.parent,
+    server: root.server,
+    timeMs: root.startedMs,
+    mailboxes: {
+      total: counts.mailboxes,
+      changed: counts.changed,
+      unchanged: counts.unchanged,
+      new: counts.new,
+      gone: counts.gone,
+    },
+    messages: { total: counts.messages, new: counts.messagesNew, read: counts.messagesRead },
+    bytes: { ...root.bytes, stored: measured.storedBytes },
+    findings: await firstFindings(root, source),
+    findingsTotal: note + warning + error + accepted,
+    incomplete: error > 0,
+    directories: measured.directories,
+    seconds: measured.seconds,
+  };
+}
+
+async function firstFindings(root: ManifestRoot, source: PageSource): Promise<Finding[]> {
+  const shown: Finding[] = [];
+  try {
+    for await (const finding of readPageTree(root.findings, source, findingPages)) {
+      if (shown.length >= FINDINGS_SHOWN) break;
+      shown.push(finding);
+    }
+  } catch (error) {
+    // Pages that an earlier run stored, which a key that may only write cannot open: the backup stands all the same.
+    if (!isCyrvaultError(error, "KEY_WRITE_ONLY")) throw error;
+  }
+  return shown;
+}

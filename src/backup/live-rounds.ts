@@ -1,0 +1,200 @@
+/**
+ * A backup of a server that runs: everything once, mailbox by mailbox; then again what has changed meanwhile, until
+ * little is left; then what is left at one moment, with its users' writers kept away. Each round takes over from the
+ * one before what has not changed, as a daily run does from its parent.
+ */
+import type { ByteString } from "../base/byte-string.ts";
+import { CyrvaultError } from "../base/errors.ts";
+import { userOf } from "../cyrus/mailbox-name.ts";
+import type { ManifestRoot } from "../manifest/model.ts";
+import type { MailboxToHold } from "../source/held.ts";
+import { takeClosingCut } from "../source/live/closing-cut.ts";
+import { type ClosingCut, indexPathOf, type LiveHolder } from "../source/live/live-holder.ts";
+import type { LockTimes } from "../source/live/lock-times.ts";
+import type { LockedReader } from "../source/live/locked-reader.ts";
+import { lstatSource } from "../source/read-file.ts";
+import { uniqueidOfPlace } from "./mailbox-history.ts";
+import type { MailboxTasks, PlacedTask } from "./mailbox-tasks.ts";
+import type { MadeBackup } from "./run.ts";
+import type { StartedBackup } from "./start-backup.ts";
+
+export interface LiveSource {
+  readonly reader: LockedReader;
+  readonly holder: LiveHolder;
+  /** `deletedprefix`. */
+  readonly deletedPrefix: ByteString;
+  /** Of the one moment: where mailboxes.db really lies. */
+  readonly listPath: ByteString | undefined;
+  /** A key that may only write could not read what the round before has stored. */
+  readonly mayRead: boolean;
+  readonly onRound: (round: LiveRound) => void;
+}
+
+export interface LiveRound {
+  /** From 1. */
+  readonly round: number;
+  /** Mailboxes that have changed since they were read. */
+  readonly changed: number;
+  readonly next: "done" | "again" | "closing";
+}
+
+/** What is left is taken at one moment when it is no more than this; else there is another round first. */
+const CLOSING_MAILBOXES_MAX = 300;
+const CLOSING_BYTES_MAX = 64 * 1024 * 1024;
+/** After so many rounds it is taken at one moment as far as it goes. */
+const ROUNDS_MAX = 4;
+const CUTS_MAX = 3;
+
+/** @throws {CyrvaultError} `KEY_WRITE_ONLY`; as the rounds do. */
+export async function makeInRounds(
+  live: LiveSource,
+  started: StartedBackup,
+  makeOne: (given: StartedBackup) => Promise<MadeBackup>,
+): Promise<MadeBackup> {
+  const { holder } = live;
+  if (!live.mayRead) {
+    throw new CyrvaultError(
+      "KEY_WRITE_ONLY",
+      "--mode live reads again what it has just stored, and this key may only write",
+      {
+        hint: "use a key that may read, or a snapshot",
+      },
+    );
+  }
+  const tally = new Tally();
+  let given = started;
+  for (let round = 1; ; round++) {
+    const made = await makeOne(given);
+    tally.add(made);
+    const changed = changedTasks(live, made.tasks);
+    if (changed.length === 0 && !holder.listHasChanged) {
+      live.onRound({ round, changed: 0, next: "done" });
+      return tally.finish(made, started, viewOf("nothing changed after it was read", live.reader.times));
+    }
+    const isLast = round >= ROUNDS_MAX || isLittle(changed);
+    live.onRound({ round, changed: changed.length, next: isLast ? "closing" : "again" });
+    // The next round reads what this one has stored.
+    await started.run.writer.flush();
+    given = { ...started, parents: { ...started.parents, backup: made.root, checkpoints: [] } };
+    if (!isLast) {
+      holder.beginRound();
+      continue;
+    }
+    const cut = await closingCut(live, made.tasks, changed);
+    holder.beginRound(cut);
+    const last = await makeOne(given);
+    tally.add(last);
+    const achieved =
+      cut === undefined
+        ? "each mailbox of a moment of its own"
+        : `each user of one moment; ${cut.mailboxes.size} mailboxes that went on changing were read at once, at the end`;
+    return tally.finish(last, started, viewOf(achieved, live.reader.times));
+  }
+}
+
+function viewOf(achieved: string, { longestMs, givenUp }: LockTimes): ManifestRoot["view"] {
+  const without = givenUp === 0 ? "" : `; ${givenUp} files could not be locked in time`;
+  return {
+    kind: "live",
+    consistency: `under Cyrus's locks while mail flowed: ${achieved}; no lock was held longer than ${Math.ceil(longestMs)} ms${without}`,
+  };
+}
+
+function changedTasks({ holder }: LiveSource, tasks: MailboxTasks): PlacedTask[] {
+  return [...tasks].filter((task) => holder.hasChanged(directoriesOf(task)));
+}
+
+function isLittle(changed: readonly PlacedTask[]): boolean {
+  if (changed.length > CLOSING_MAILBOXES_MAX) return false;
+  let bytes = 0;
+  for (const task of changed) bytes += lstatSource(indexPathOf(directoriesOf(task)))?.stat.size ?? 0;
+  return bytes <= CLOSING_BYTES_MAX;
+}
+
+/** Of the users whose mailboxes have changed; again, with more of them, while others' change meanwhile. */
+async function closingCut(
+  live: LiveSource,
+  tasks: MailboxTasks,
+  changedBefore: readonly PlacedTask[],
+): Promise<ClosingCut | undefined> {
+  const { holder, reader, deletedPrefix, listPath } = live;
+  const userOfTask = ({ name }: PlacedTask) => userOf(name, deletedPrefix);
+  const users = new Set(changedBefore.map(userOfTask));
+  for (let attempt = 1; ; attempt++) {
+    const mailboxes: MailboxToHold[] = [];
+    for (const task of tasks) if (users.has(userOfTask(task))) mailboxes.push(holdable(task));
+    const cut = await takeClosingCut(reader, holder, {
+      users: [...users].sort((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)),
+      mailboxes,
+      files: listPath === undefined ? [] : [listPath],
+    });
+    if (cut === undefined || attempt === CUTS_MAX) return cut;
+    const others = changedTasks(live, tasks)
+      .map(userOfTask)
+      .filter((user) => !users.has(user));
+    if (others.length === 0) return cut;
+    for (const user of others) users.add(user);
+    for (const snapshot of cut.mailboxes.values()) snapshot.release(false);
+    for (const copy of cut.files.values()) copy.discard();
+  }
+}
+
+function directoriesOf({ place }: PlacedTask): ByteString[] {
+  return place.directories.map(({ realPath }) => realPath);
+}
+
+function holdable({ name, place }: PlacedTask): MailboxToHold {
+  return {
+    name,
+    uuid: uniqueidOfPlace(place),
+    directories: place.directories.map(({ realPath, role }) => ({
+      path: realPath,
+      holdsMessages: role !== "meta",
+      names: [],
+    })),
+  };
+}
+
+/** Counts of all rounds together, against the parent: each round's own are against the round before. */
+class Tally {
+  #first: MadeBackup | undefined;
+  readonly #touched = new Set<ByteString>();
+  readonly #sums = { messagesNew: 0, messagesRead: 0, read: 0 };
+
+  add(made: MadeBackup): void {
+    const { counts, bytes } = made.root;
+    this.#sums.messagesNew += counts.messagesNew;
+    this.#sums.messagesRead += counts.messagesRead;
+    this.#sums.read += bytes.read;
+    if (this.#first === undefined) this.#first = made;
+    else
+      for (const [position, name] of [...made.tasks.names()].entries())
+        if (made.takenOver[position] !== 1) this.#touched.add(name);
+  }
+
+  finish(made: MadeBackup, { parents }: StartedBackup, view: ManifestRoot["view"]): MadeBackup {
+    const { root } = made;
+    const counts = { changed: 0, unchanged: 0, new: 0 };
+    let stayed = 0;
+    for (const name of made.tasks.names()) {
+      const position = this.#first?.tasks.positionOf(name);
+      const state = position === undefined ? 2 : this.#first?.takenOver[position];
+      if (position !== undefined) stayed++;
+      if (state === 2) counts.new++;
+      else if (state === 1 && !this.#touched.has(name)) counts.unchanged++;
+      else counts.changed++;
+    }
+    const { messagesNew, messagesRead, read } = this.#sums;
+    const gone = (this.#first?.root.counts.gone ?? 0) + (this.#first?.tasks.length ?? 0) - stayed;
+    return {
+      ...made,
+      root: {
+        ...root,
+        parent: parents.backup?.backup,
+        view,
+        counts: { ...root.counts, ...counts, gone, messagesNew, messagesRead },
+        bytes: { ...root.bytes, read },
+      },
+    };
+  }
+}
