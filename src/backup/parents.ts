@@ -15,22 +15,33 @@ export interface Parents {
   readonly checkpointRuns: readonly string[];
 }
 
+const NOT_BUILT_UPON: ReadonlySet<string> = new Set([
+  "REPOSITORY_DAMAGED",
+  "BACKUP_NOT_FOUND",
+  "KEY_WRITE_ONLY",
+]);
 /** Of very many runs that were interrupted, those that got furthest. */
 const CHECKPOINTS_MAX = 4;
 
-/** Only what who may read has made: of others nothing is taken over unread. Who may only write builds upon nothing. */
+export const NO_PARENTS: Parents = { backup: undefined, checkpoints: [], checkpointRuns: [] };
+
+/**
+ * Only what who may read has made: of others nothing is taken over unread. Who may only write builds upon what this machine
+ * has made and remembers; nothing else opens.
+ */
 export async function findParents(repository: Repository, server: string): Promise<Parents> {
-  if (!repository.mayRead) return { backup: undefined, checkpoints: [], checkpointRuns: [] };
+  if (!repository.remembers) return NO_PARENTS;
+  const by = repository.mayRead ? "readers" : undefined;
   let backup: ManifestRoot | undefined;
   const names = (await repository.listBackups()).map(({ id }) => id).sort();
   for (const id of names.reverse()) {
-    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id, "readers")));
+    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id, by)));
     if (root?.server !== server) continue;
     backup = root;
     break;
   }
   const checkpoints: { readonly run: string; readonly root: ManifestRoot }[] = [];
-  for (const { run, bytes } of await repository.listCheckpoints("readers")) {
+  for (const { run, bytes } of await repository.listCheckpoints(by)) {
     const root = await orNothing(async () => decodeRoot(bytes));
     if (root?.server !== server || (backup !== undefined && root.startedMs < backup.startedMs)) continue;
     checkpoints.push({ run, root });
@@ -46,13 +57,12 @@ export async function findParents(repository: Repository, server: string): Promi
   };
 }
 
-/** undefined: it was forgotten between the listing and now, or cannot be read: an older one serves as parent then. */
+/** undefined: it was forgotten between the listing and now, or cannot be opened: an older one serves as parent then. */
 async function orNothing(read: () => Promise<ManifestRoot>): Promise<ManifestRoot | undefined> {
   try {
     return await read();
   } catch (error) {
-    if (isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "BACKUP_NOT_FOUND"))
-      return undefined;
+    if (isCyrvaultError(error) && NOT_BUILT_UPON.has(error.code)) return undefined;
     throw error;
   }
 }

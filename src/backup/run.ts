@@ -65,6 +65,8 @@ export interface BackupContext {
   readonly live?: LiveSource;
   /** Called once the backup is made. Must not throw. */
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
+  /** Nothing is built upon. */
+  readonly isFirst?: boolean;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
   readonly signal?: AbortSignal;
 }
@@ -82,6 +84,16 @@ export interface MadeBackup {
 const RACY_NS = 2_000_000_000n;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
+  try {
+    return await runOnce(options, context);
+  } catch (error) {
+    // Prune has put what this machine remembers into packs of a reader's, which it cannot open.
+    if (!isCyrvaultError(error, "KEY_WRITE_ONLY")) throw error;
+    return await runOnce(options, { ...context, isFirst: true });
+  }
+}
+
+async function runOnce(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
   const started = await startBackup(options, context);
   try {
     const began = context.clock.monotonicMs();

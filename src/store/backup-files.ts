@@ -97,7 +97,7 @@ export function sealRoot(
   return sealed;
 }
 
-/** Oldest first. One that is damaged is left out: a checkpoint only saves work. */
+/** Oldest first. One that is damaged, or that who may only write cannot open, is left out: a checkpoint only saves work. */
 export async function readCheckpoints(
   backend: Backend,
   sealer: Sealer,
@@ -115,7 +115,8 @@ export async function readCheckpoints(
       if (checkpoint === undefined) continue;
       checkpoints.push({ ...checkpoint, record: await readRun(backend, sealer, run) });
     } catch (error) {
-      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
+      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !isCyrvaultError(error, "KEY_WRITE_ONLY"))
+        throw error;
     }
   }
   return checkpoints;

@@ -134,10 +134,15 @@ export class Lookup {
   }
 
   /** A pack that is durable. Its objects are found from now on. */
-  async addPack(packId: PackId, packKind: PackKind, directory: PackDirectory): Promise<void> {
+  async addPack(
+    packId: PackId,
+    packKind: PackKind,
+    directory: PackDirectory,
+    isRemembered = false,
+  ): Promise<void> {
     const pack = this.packs.take(packId);
     pack.isVouched = true;
-    this.#vouching?.wrote(pack);
+    this.#vouching?.wrote(pack, isRemembered);
     this.#loose.add(pack, packKind, directory);
     await this.#withIndex((index) => index.addPack(packId, directory));
   }
@@ -286,7 +291,7 @@ export class Lookup {
     try {
       const opened = await openPack(backend, pack.packId, sealer.context);
       if (opened === undefined) pack.live = false;
-      else if (this.#vouching !== undefined) this.#vouching.opened(pack, opened.seal.isUnvouched);
+      else if (this.#vouching !== undefined) this.#vouching.opened(pack, opened.seal);
       else if (sealer.mayRead) pack.isVouched ??= !opened.seal.isUnvouched;
       return opened;
     } catch (error) {

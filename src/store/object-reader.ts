@@ -284,11 +284,11 @@ export class ObjectReader {
         } catch (error) {
           if (!isCyrvaultError(error)) throw error;
           if (error.code === "OBJECT_MISSING") this.#packs.delete(copy.hex);
-          else if (error.code !== "REPOSITORY_DAMAGED") throw error;
+          else if (error.code !== "REPOSITORY_DAMAGED" && error.code !== "KEY_WRITE_ONLY") throw error;
           failure ??= error;
         }
       }
-      if (!this.#mayRefresh()) break;
+      if (failure?.code === "KEY_WRITE_ONLY" || !this.#mayRefresh()) break;
       await this.#lookup.refresh();
     }
     if (failure === undefined)

@@ -20,6 +20,7 @@ import {
   PACK_MAGIC,
   requireOpen,
   type SealedHeader,
+  type SealedHeaderOptions,
 } from "./seal-header.ts";
 import { type FileSeal, Sealer } from "./sealer.ts";
 
@@ -36,6 +37,8 @@ export class PackSeal {
   readonly #key: SealKey | "shut";
   /** `isUnvouched` of its header. */
   readonly isUnvouched: boolean;
+  /** `isRemembered` of its header. */
+  readonly isRemembered: boolean;
   readonly #directorySeal: FileSeal;
 
   private constructor(context: SealContext, packKind: PackKind, header: SealedHeader) {
@@ -46,16 +49,21 @@ export class PackSeal {
     this.writerId = header.writerId;
     this.#key = header.key;
     this.isUnvouched = header.isUnvouched;
+    this.isRemembered = header.isRemembered;
     this.#directorySeal = new Sealer(context).fileSeal(DIRECTORY_PURPOSE, header.id);
   }
 
   /** A new pack: new id, new key. */
-  static create(context: SealContext, packKind: PackKind, random?: (count: number) => Uint8Array): PackSeal {
+  static create(
+    context: SealContext,
+    packKind: PackKind,
+    options: Pick<SealedHeaderOptions, "random" | "isRemembered"> = {},
+  ): PackSeal {
     const kindByte = PACK_KIND_BYTES[packKind];
     return new PackSeal(
       context,
       packKind,
-      encodeSealedHeader(context, PACK_MAGIC, kindByte, undefined, random),
+      encodeSealedHeader(context, PACK_MAGIC, kindByte, undefined, options),
     );
   }
 

@@ -67,6 +67,8 @@ export interface PackWriterOptions {
   readonly compression: Compression;
   /** Open, decompress and compare each block and the directory after sealing. Default: true. */
   readonly verify?: boolean;
+  /** Pages and indexes, which who may only write will open again. */
+  readonly isRemembered?: boolean;
   /** For tests: where the pack id and the pack key come from. */
   readonly random?: (count: number) => Uint8Array;
 }

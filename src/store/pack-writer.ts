@@ -54,7 +54,7 @@ export class PackWriter {
   #directoryBytes: Buffer | undefined;
 
   constructor(context: SealContext, options: PackWriterOptions) {
-    this.#seal = PackSeal.create(context, options.packKind, options.random);
+    this.#seal = PackSeal.create(context, options.packKind, options);
     this.#compression = options.compression;
     this.#verify = options.verify ?? true;
   }

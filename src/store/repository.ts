@@ -15,7 +15,7 @@ import {
   readCheckpoints,
   readRuns,
 } from "./backup-files.ts";
-import { newKeySet, sealContextOf } from "./key-set.ts";
+import { mayRead, newKeySet, sealContextOf } from "./key-set.ts";
 import { type KeyFile, makeTestedKeyFile, type ScryptCost } from "./keys.ts";
 import { Lookup } from "./lookup.ts";
 import type { AssembleMessage } from "./object.ts";
@@ -57,7 +57,7 @@ export interface OpenOptions {
   readonly assemble: AssembleMessage;
   /** Where the object index of a repository without a local directory may lie. */
   readonly cacheDirectory?: string | undefined;
-  /** For a key that may only write. Without it every run stores everything. */
+  /** For a key that may only write. Without it every run reads and stores everything. */
   readonly ownPacks?: ((repository: string) => OwnPacks) | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
@@ -116,8 +116,13 @@ export async function openRepository(backend: Backend, options: OpenOptions): Pr
   testOnce();
   const config = await readConfig(backend);
   const keys = await unlock(backend, config, options.password);
-  const context = keys === undefined ? UNENCRYPTED : sealContextOf(keys.keySet);
-  return new Repository(backend, config, context, options);
+  if (keys === undefined) return new Repository(backend, config, UNENCRYPTED, options);
+  const context = sealContextOf(keys.keySet);
+  if (mayRead(keys.keySet)) return new Repository(backend, config, context, options);
+  const ownPacks = options.ownPacks?.(config.id) ?? { has: () => false, add: () => undefined };
+  const { secret } = ownPacks;
+  const remembering = secret === undefined ? context : { ...context, remembered: Uint8Array.from(secret) };
+  return new Repository(backend, config, remembering, options, ownPacks);
 }
 
 export class Repository {
@@ -137,7 +142,13 @@ export class Repository {
   readonly #ownPacks: OwnPacks | undefined;
   #indexUsers = 0;
 
-  constructor(backend: Backend, config: RepositoryConfig, context: SealContext, options: OpenOptions) {
+  constructor(
+    backend: Backend,
+    config: RepositoryConfig,
+    context: SealContext,
+    options: OpenOptions,
+    ownPacks?: OwnPacks,
+  ) {
     const { assemble, cacheDirectory, reader } = options;
     this.backend = backend;
     this.config = config;
@@ -146,8 +157,7 @@ export class Repository {
     this.sealer = new Sealer(context);
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
-    if (!this.sealer.mayRead)
-      this.#ownPacks = options.ownPacks?.(config.id) ?? { has: () => false, add: () => undefined };
+    this.#ownPacks = ownPacks;
     this.lookup = new Lookup({
       backend,
       sealer: this.sealer,
@@ -203,6 +213,11 @@ export class Repository {
   /** Otherwise the key in use may only write. */
   get mayRead(): boolean {
     return this.sealer.mayRead;
+  }
+
+  /** Whether a run can read what an earlier one has left for it. */
+  get remembers(): boolean {
+    return this.mayRead || (this.seal.encrypted && this.seal.remembered !== undefined);
   }
 
   async startRun(options: RunOptions): Promise<Run> {

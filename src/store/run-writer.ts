@@ -33,6 +33,11 @@ export interface PackSink {
   abort(claimed?: readonly ObjectId[]): Promise<void>;
 }
 
+interface MetaPack {
+  readonly writer: PackWriter;
+  readonly sink: PackSink;
+}
+
 export interface KindStats {
   /** Claimed. */
   readonly objects: number;
@@ -67,7 +72,8 @@ export class RunWriter {
   };
   #storedBytes = 0;
   #packs = 0;
-  #meta: { readonly writer: PackWriter; readonly sink: PackSink } | undefined;
+  /** What the next run reads of this one, and what nobody but a restore does: in one pack, where whoever runs may read. */
+  readonly #meta = new Map<"remembered" | "other", MetaPack>();
   #metaQueue: Promise<unknown> = Promise.resolve();
   #failure: unknown;
 
@@ -155,7 +161,8 @@ export class RunWriter {
     return id;
   }
 
-  async beginPack(packId: PackId, packKind: PackKind): Promise<PackSink> {
+  /** @param isRemembered - as its writer was told. */
+  async beginPack(packId: PackId, packKind: PackKind, isRemembered = false): Promise<PackSink> {
     this.#assertSound();
     const writer = await this.#backend.begin(packName(packId));
     this.#open.add(writer);
@@ -172,7 +179,7 @@ export class RunWriter {
         await writer.commit();
         isEnded = true;
         this.#open.delete(writer);
-        await this.#addPack(packId, packKind, directory);
+        await this.#addPack(packId, packKind, directory, isRemembered);
       },
       abort: async (claimed = []) => {
         if (isEnded) return;
@@ -184,10 +191,11 @@ export class RunWriter {
     };
   }
 
-  /** Ends the run's meta pack. All finished packs are then durable, and in a segment and the object index. */
+  /** Ends the run's meta packs. All finished packs are then durable, and in a segment and the object index. */
   async flush(): Promise<void> {
     this.#assertSound();
-    await this.#inMetaQueue(() => this.#endMeta());
+    await this.#inMetaQueue(() => this.#endMeta("other"));
+    await this.#inMetaQueue(() => this.#endMeta("remembered"));
     await this.#lookup.flush();
   }
 
@@ -213,8 +221,13 @@ export class RunWriter {
     return true;
   }
 
-  async #addPack(packId: PackId, packKind: PackKind, directory: PackDirectory): Promise<void> {
-    const added = this.#lookup.addPack(packId, packKind, directory);
+  async #addPack(
+    packId: PackId,
+    packKind: PackKind,
+    directory: PackDirectory,
+    isRemembered: boolean,
+  ): Promise<void> {
+    const added = this.#lookup.addPack(packId, packKind, directory, isRemembered);
     this.#packs++;
     for (let ordinal = 0; ordinal < directory.objectCount; ordinal++) {
       const at = this.#claims.find(directory.idAt(ordinal));
@@ -228,23 +241,30 @@ export class RunWriter {
   }
 
   async #addMeta(kind: ObjectKind, id: ObjectId, bytes: Uint8Array, lane: BlockLane): Promise<void> {
-    if (this.#meta === undefined) {
-      const writer = new PackWriter(this.#context, { packKind: "meta", compression: this.#compression });
-      this.#meta = { writer, sink: await this.beginPack(writer.packId, "meta") };
-      await this.#meta.sink.append(writer.header());
+    const canRemember = this.#context.encrypted && this.#context.remembered !== undefined;
+    const isRemembered = canRemember && (kind === "manifest" || lane === "mailbox");
+    const which = isRemembered ? "remembered" : "other";
+    let pack = this.#meta.get(which);
+    if (pack === undefined) {
+      const options = { packKind: "meta", compression: this.#compression, isRemembered } as const;
+      const writer = new PackWriter(this.#context, options);
+      pack = { writer, sink: await this.beginPack(writer.packId, "meta", isRemembered) };
+      this.#meta.set(which, pack);
+      await pack.sink.append(writer.header());
     }
-    const { writer, sink } = this.#meta;
+    const { writer, sink } = pack;
     const block = writer.add({ kind, id, head: bytes, tail: NO_BYTES, references: [] }, lane);
     if (block !== undefined) await sink.append(block);
-    if (writer.isFull) await this.#endMeta();
+    if (writer.isFull) await this.#endMeta(which);
   }
 
-  async #endMeta(): Promise<void> {
-    if (this.#meta === undefined) return;
-    const { writer, sink } = this.#meta;
+  async #endMeta(which: "remembered" | "other"): Promise<void> {
+    const pack = this.#meta.get(which);
+    if (pack === undefined) return;
+    const { writer, sink } = pack;
     await sink.append(writer.finish());
     await sink.commit(writer.directory());
-    this.#meta = undefined;
+    this.#meta.delete(which);
   }
 
   /** A meta pack that failed halfway has lost objects that were promised: the run is over then. */

@@ -252,9 +252,7 @@ export class Run {
         .filter((record) => record.run !== this.id && !isOver(record))
         .flatMap((record) => record.checkpoints),
     );
-    // Who may only write does not know whose they are.
-    const checkpoints = sealer.mayRead ? await readCheckpoints(backend, sealer) : [];
-    for (const { run, server, record } of checkpoints) {
+    for (const { run, server, record } of await readCheckpoints(backend, sealer)) {
       if (run === this.id || server !== this.#record.server || inUse.has(run)) continue;
       if (record === undefined || isOver(record)) await backend.remove(checkpointName(run));
     }

@@ -38,6 +38,11 @@ export interface KeyedSealContext {
    * written, until it ends.
    */
   readonly recall?: Uint8Array;
+  /**
+   * Random, kept by this machine outside of the repository. From it come the keys of what the next run has to know of this
+   * one: manifest roots, their pages, stored indexes. Without it the next run knows nothing.
+   */
+  readonly remembered?: Uint8Array;
   /** 16 bytes: who writes. Stands in clear in each pack's header. */
   readonly writerId: Uint8Array;
 }

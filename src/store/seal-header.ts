@@ -46,6 +46,16 @@ export interface SealedHeader {
   readonly key: SealKey | "shut";
   /** Sealed by somebody who may only write: nobody who may read vouches for what is in it. */
   readonly isUnvouched: boolean;
+  /** Sealed by this machine, which may only write and remembers how to open it. Nobody else can make such a header. */
+  readonly isRemembered: boolean;
+}
+
+export interface SealedHeaderOptions {
+  readonly random?: ((count: number) => Uint8Array) | undefined;
+  /** Default `content`. */
+  readonly readers?: Readers;
+  /** This machine will need to open it again, though it may only write. */
+  readonly isRemembered?: boolean;
 }
 
 /** @param id - undefined: a new random one. */
@@ -54,12 +64,13 @@ export function encodeSealedHeader(
   magic: string,
   kind: number,
   id: Uint8Array | undefined,
-  random: (count: number) => Uint8Array = randomBytes,
-  readers: Readers = "content",
+  { random = randomBytes, readers = "content", isRemembered = false }: SealedHeaderOptions = {},
 ): SealedHeader {
   const fileId = Uint8Array.from(id ?? random(ID_BYTES));
   const wrap = context.encrypted ? wrapFor(context, readers, fileId, random) : undefined;
-  const writerId = context.encrypted ? context.writerId : new Uint8Array(WRITER_ID_BYTES);
+  const remembers = isRemembered && context.encrypted && context.remembered !== undefined;
+  const ours = wrap?.isRecalled === true ? recallFor(context, fileId, remembers) : undefined;
+  const writerId = ours?.writerId ?? (context.encrypted ? context.writerId : new Uint8Array(WRITER_ID_BYTES));
   assert(fileId.length === ID_BYTES && writerId.length === WRITER_ID_BYTES, "ids of the wrong length");
   const wrappedBytes = wrap?.bytes ?? 0;
   const writer = new ByteWriter(HEADER_BYTES_MAX)
@@ -72,10 +83,7 @@ export function encodeSealedHeader(
     .u8(wrap?.scheme ?? WRAP.none)
     .raw(writerId)
     .u8(wrappedBytes);
-  const key =
-    wrap === undefined
-      ? undefined
-      : Uint8Array.from((wrap.isRecalled ? recalledKey(context, fileId) : undefined) ?? random(SECRET_BYTES));
+  const key = wrap === undefined ? undefined : Uint8Array.from(ours?.key ?? random(SECRET_BYTES));
   if (wrap !== undefined && key !== undefined) writer.raw(wrap.wrap(writer.toBytes(), key));
   writer.raw(checksum(writer.toBytes()));
   return {
@@ -86,6 +94,7 @@ export function encodeSealedHeader(
     writerId,
     key,
     isUnvouched: wrap?.scheme === WRAP.agreement,
+    isRemembered: remembers && ours !== undefined,
   };
 }
 
@@ -123,7 +132,9 @@ export function decodeSealedHeader(
   const associated = header.subarray(0, FIXED_BYTES);
   const wrapped = reader.raw(reader.u8());
   if (reader.offset !== length - CHECK_BYTES) throw reader.damaged("the header has bytes too many");
-  return { header, kind, id, epoch, writerId, key: unwrap(), isUnvouched: scheme === WRAP.agreement };
+  let isRemembered = false;
+  const key = unwrap();
+  return { header, kind, id, epoch, writerId, key, isUnvouched: scheme === WRAP.agreement, isRemembered };
 
   function unwrap(): SealKey | "shut" {
     if (!context.encrypted) {
@@ -150,8 +161,12 @@ export function decodeSealedHeader(
     }
     if (scheme === WRAP.agreement && readers === "vouched")
       throw reader.damaged("it was sealed with a key that may only write, and is not for such a one");
-    if (keyed.sealTo !== undefined)
-      return (equalBytes(writerId, keyed.writerId) ? recalledKey(keyed, id) : undefined) ?? "shut";
+    if (keyed.sealTo !== undefined) {
+      const ours = [true, false].map((kept) => ({ kept, ...recallFor(keyed, id, kept) }));
+      const found = ours.find((one) => one.writerId !== undefined && equalBytes(writerId, one.writerId));
+      isRemembered = found?.kept === true;
+      return found?.key ?? "shut";
+    }
     const holder = keyed.epochs.find(({ number }) => number === epoch);
     if (holder === undefined) throw reader.damaged(`sealed in epoch ${epoch}, for which there is no key`);
     if (scheme === WRAP.contentKey)
@@ -207,9 +222,26 @@ function wrapFor(
   }
 }
 
-function recalledKey(context: SealContext, id: Uint8Array): Buffer | undefined {
-  if (!context.encrypted || context.recall === undefined) return undefined;
-  return deriveKey(context.recall, "cyrvault recall", "", id);
+/**
+ * The key of a file that who may only write has sealed and can open again, and by what he knows it: nobody else can tell
+ * a remembered file's writer id from a random one.
+ */
+function recallFor(
+  context: SealContext,
+  id: Uint8Array,
+  isRemembered: boolean,
+): { readonly writerId: Uint8Array; readonly key: Buffer } | undefined {
+  if (!context.encrypted) return undefined;
+  const { recall, remembered, writerId } = context;
+  if (isRemembered) {
+    if (remembered === undefined) return undefined;
+    const mark = deriveKey(remembered, "cyrvault remembered", "writer", id);
+    return {
+      writerId: Uint8Array.from(mark.subarray(0, WRITER_ID_BYTES)),
+      key: deriveKey(remembered, "cyrvault remembered", "key", id),
+    };
+  }
+  return recall === undefined ? undefined : { writerId, key: deriveKey(recall, "cyrvault recall", "", id) };
 }
 
 function currentEpoch(epochs: readonly Epoch[]): Epoch {

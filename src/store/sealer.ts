@@ -80,14 +80,11 @@ export class Sealer {
     plain: Uint8Array,
     random?: (count: number) => Uint8Array,
   ): Buffer {
-    const { header, key } = encodeSealedHeader(
-      this.context,
-      SEALED_FILE_MAGIC,
-      0,
-      undefined,
+    const { header, key } = encodeSealedHeader(this.context, SEALED_FILE_MAGIC, 0, undefined, {
       random,
-      readersOf(purpose),
-    );
+      readers: readersOf(purpose),
+      isRemembered: BY_WRITERS.has(purpose),
+    });
     const opened = requireOpen(key, name);
     const place = namedPlace(header, purpose, name);
     const sealed = sealBytes(opened, 0, place, plain);

@@ -91,6 +91,7 @@ async function missingAfterCut(site: CrashSite, disk: FileSystem): Promise<strin
 }
 
 class Remembered implements OwnPacks {
+  readonly secret: Uint8Array = Buffer.alloc(32, "kept outside");
   readonly #all = new Set<string>();
   has(hex: string): boolean {
     return this.#all.has(hex);

@@ -1,4 +1,12 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -6,6 +14,30 @@ import { OwnPacksFile } from "../../../src/cli/own-packs.ts";
 
 const REPOSITORY = "5a".repeat(16);
 const pack = (byte: string) => byte.repeat(32);
+
+test("the secret is made once for each repository, for the owner alone, and again where it is cut", () => {
+  const directory = mkdtempSync(join(tmpdir(), "cyrvault-own-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const cache = join(directory, "cache");
+  const failures: Error[] = [];
+  const open = (at = cache, repository = REPOSITORY) =>
+    new OwnPacksFile(at, repository, (error) => failures.push(error)).secret;
+  const first = open();
+  expect(first).toHaveLength(32);
+  expect(open()).toEqual(first);
+  expect(open(cache, "00".repeat(16))).not.toEqual(first);
+  const path = join(cache, `own-secret-${REPOSITORY}`);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(readdirSync(cache)).toHaveLength(2);
+  truncateSync(path, 20);
+  const second = open();
+  expect(second).toHaveLength(32);
+  expect(second).not.toEqual(first);
+  expect(open()).toEqual(second);
+  expect(failures).toEqual([]);
+  expect(open(join(path, "below a file"))).toBeUndefined();
+  expect(failures).toHaveLength(1);
+});
 
 test("the packs that were stored are remembered, also after a power cut in the middle of one", () => {
   const directory = mkdtempSync(join(tmpdir(), "cyrvault-own-"));

@@ -111,7 +111,7 @@ describe("sealed and unsealed files", () => {
       withoutContentKey.openNamed("backup", "a", full.sealNamed("backup", "a", filled(3))),
     ).toThrow(DAMAGED);
     // With the index key alone somebody makes a header that says so, for a backup; and the other way round.
-    const forged = encodeSealedHeader(KEYED, SEALED_FILE_MAGIC, 0, undefined, undefined, "writers");
+    const forged = encodeSealedHeader(KEYED, SEALED_FILE_MAGIC, 0, undefined, { readers: "writers" });
     expect(() => decodeSealedHeader(KEYED, SEALED_FILE_MAGIC, forged.header, "x")).toThrow(DAMAGED);
     const backup = encodeSealedHeader(KEYED, SEALED_FILE_MAGIC, 0, undefined);
     expect(() => decodeSealedHeader(KEYED, SEALED_FILE_MAGIC, backup.header, "x", "writers")).toThrow(

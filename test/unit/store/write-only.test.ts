@@ -3,6 +3,7 @@ import { agreementPublicKey, unwrapByAgreement, wrapForAgreement } from "../../.
 import { newKeySet, sealContextOf } from "../../../src/store/key-set.ts";
 import { openPack } from "../../../src/store/pack-reader.ts";
 import { PackSeal } from "../../../src/store/pack-seal.ts";
+import { PackWriter } from "../../../src/store/pack-writer.ts";
 import type { KeyedSealContext } from "../../../src/store/seal-context.ts";
 import { decodeSealedHeader, encodeSealedHeader, PACK_MAGIC } from "../../../src/store/seal-header.ts";
 import { Sealer } from "../../../src/store/sealer.ts";
@@ -126,6 +127,34 @@ describe("who may only write", () => {
     await expect(
       readWhole({ ...atWork, writerId: filled(8, 16) }, other.packId, other.bytes),
     ).rejects.toThrow(WRITE_ONLY);
+  });
+
+  test("opens again what it has sealed to be remembered, by a secret of its own, and nobody sees which that is", async () => {
+    const remembering = { ...WRITER, recall: filled(0x5a), remembered: filled(0x6b) };
+    const later = { ...WRITER, writerId: filled(8, 16), recall: filled(0x5c), remembered: filled(0x6b) };
+    const another = { ...later, remembered: filled(0x6c) };
+    const objects = [{ ...data("page"), kind: "manifest" } as const];
+    const pack = (isRemembered: boolean) => {
+      const writer = new PackWriter(remembering, { packKind: "meta", compression: "fast", isRemembered });
+      const parts = [writer.header()];
+      for (const object of objects) writer.add(object);
+      parts.push(writer.finish());
+      return { packId: writer.packId, bytes: Buffer.concat(parts) };
+    };
+    const [one, two, other] = [pack(true), pack(true), pack(false)];
+    for (const { packId, bytes } of [one, two])
+      for (const context of [remembering, later, READER])
+        expect((await readWhole(context, packId, bytes)).blocks).toHaveLength(1);
+    for (const { packId, bytes } of [one, two, other])
+      for (const context of [another, WRITER])
+        await expect(readWhole(context, packId, bytes)).rejects.toThrow(WRITE_ONLY);
+    await expect(readWhole(later, other.packId, other.bytes)).rejects.toThrow(WRITE_ONLY);
+    const writerOfPack = ({ bytes }: { bytes: Buffer }) => bytes.subarray(49, 65).toString("hex");
+    expect(new Set([one, two, other].map(writerOfPack)).size).toBe(3);
+    const root = new Sealer(remembering).sealNamed("backup", "backups/one", filled(1));
+    expect(new Sealer(later).openNamed("backup", "backups/one", root)).toEqual(Buffer.from(filled(1)));
+    expect(() => new Sealer(another).openNamed("backup", "backups/one", root)).toThrow(WRITE_ONLY);
+    expect(() => new Sealer(READER).openNamed("backup", "backups/one", root, "readers")).toThrow(DAMAGED);
   });
 
   test("is heard in its own epoch: a reader without that agreement key opens nothing of it", () => {
