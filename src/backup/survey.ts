@@ -79,6 +79,8 @@ export class Survey {
   /** Kind and path: elsewhere the parent may have seen files where mailboxes are now. */
   readonly #parentRoots: ReadonlySet<string>;
   readonly #wereRoots = new Map<ServerRoot, boolean>();
+  /** Places that lie elsewhere than the directory above them: in a snapshot there is an empty directory in their stead. */
+  readonly #mappedAt: ReadonlyMap<ByteString, ByteString>;
   readonly #discovered: ServerRoot[] = [];
   /** The directories that the walk is in, the innermost last. */
   readonly #open: OpenDirectory[] = [];
@@ -86,6 +88,7 @@ export class Survey {
   constructor(input: SurveyInput) {
     this.#input = input;
     this.#parentRoots = new Set(input.parentRoots.map(({ kind, path }) => `${kind}\0${path}`));
+    this.#mappedAt = new Map(input.view.mappings.map(({ from, to }) => [from, to]));
     this.#rootAt = new Map([...input.roots].reverse().map((root) => [root.path, root]));
   }
 
@@ -142,11 +145,12 @@ export class Survey {
   #visit(
     outer: ServerRoot,
     path: ByteString,
-    realPath: ByteString,
+    placePath: ByteString,
     outerDevice: bigint | undefined,
     before: FileEntry | undefined,
   ): SurveyItem | undefined {
     const root = this.#rootAt.get(path) ?? outer;
+    const realPath = this.#mappedAt.get(path) ?? placePath;
     const found = this.#lstat(path, realPath);
     if (found === undefined) return undefined;
     const { type, stat, device } = found;

@@ -304,6 +304,20 @@ describe("a symbolic link", () => {
   });
 });
 
+test("what is mapped below a root is read where it lies, not in the empty directory that the snapshot has there", async () => {
+  mkdirSync(dir.in("other/carla"), { recursive: true });
+  writeFileSync(dir.in("other/carla/cyrus.header"), "header");
+  mkdirSync(dir.in("spool/c"));
+  const mappings = [{ from: fromText("/spool/c"), to: fromText(dir.in("other")) }];
+  const { items, mailboxes } = await survey({ roots: [root("partition", "/spool")], mappings });
+  const found = items.filter(({ path }) => path.startsWith("/spool/c"));
+  expect(found.map(({ path, realPath }) => [path, realPath])).toEqual([
+    ["/spool/c", dir.in("other")],
+    ["/spool/c/carla", dir.in("other/carla")],
+  ]);
+  expect(mailboxes).toContain("c/carla true");
+});
+
 test("another filesystem inside a snapshot is refused, with the --map to give", async () => {
   const dev: ServerRoot = { ...root("config", "/dev"), realPath: fromText("/dev") };
   const mappings = [{ from: fromText("/dev"), to: fromText("/dev") }];
