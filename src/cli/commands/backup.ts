@@ -9,7 +9,6 @@ import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
-import type { ViewReport } from "../../snapshot/take-view.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
@@ -19,6 +18,7 @@ import { collect, example, type Register } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
+import { type LiveParts, type LiveReport, liveLines, withLive } from "../live-mode.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import {
   addNeighbourOptions,
@@ -33,7 +33,7 @@ import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../snapshot-options.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
-import { viewLines, viewObject, withCut } from "../with-cut.ts";
+import { type CutParts, type CutResult, viewLines, viewObject, withCut } from "../with-cut.ts";
 
 interface Options extends NeighbourGiven, SnapshotGiven {
   readonly config?: string;
@@ -54,6 +54,8 @@ interface Options extends NeighbourGiven, SnapshotGiven {
   readonly statusFile?: string;
   readonly dryRun?: boolean;
 }
+
+type Taken = Partial<CutResult<BackupResult>> & { readonly result: BackupResult; readonly live?: LiveReport };
 
 const CHECKPOINT_MS = 5 * 60_000;
 const CHECKPOINT_BYTES = 4 * 1024 ** 3;
@@ -102,7 +104,7 @@ export const registerBackup: Register = (program, act) => {
     keepMemorySmall();
     compileLater();
     const mode = parseMode(given.mode);
-    if (mode !== "snapshot") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
+    if (mode === "two-pass") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
     if (given.dryRun === true) return await dryRun(session, given, backupOptions(given));
     return await withStatusFile(session, given.statusFile, async (status) => {
       const options = backupOptions(given);
@@ -128,16 +130,28 @@ async function backUp(
       const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
       const freeBytes = () => freeBytesAt(repository.backend.properties.localDirectory);
       const context = { repository, clock, progress, acceptRules, here, onCommitted, freeBytes };
-      const { result, view, problem } = await withLockWait(session, parseLockWait(given.lockWait), () =>
-        withCut(session, given, options, server, repository, ({ source, cut, signal }) =>
-          session.withProgress(() =>
-            runBackup({ ...options, ...source, server }, { ...context, cut, signal }),
-          ),
-        ),
+      const make = ({ source, ...parts }: Partial<CutParts & LiveParts>) =>
+        session.withProgress(() => runBackup({ ...options, ...source, server }, { ...context, ...parts }));
+      const { result, view, problem, live } = await withLockWait<Taken>(
+        session,
+        parseLockWait(given.lockWait),
+        () =>
+          parseMode(given.mode) === "live"
+            ? withLive(session, given, options, repository, make)
+            : withCut(session, given, options, server, repository, make),
       );
       Object.assign(status, { server: result.server, backup: result.backup });
-      if (json) await output.object({ ...backupObject(result), view: viewObject(view) });
-      else await printResult(output, result, view);
+      if (json)
+        await output.object({
+          ...backupObject(result),
+          view: viewObject(view),
+          ...(live === undefined ? {} : { live }),
+        });
+      else
+        await printResult(output, result, [
+          ...(view === undefined ? [] : viewLines(view)),
+          ...(live === undefined ? [] : liveLines(live)),
+        ]);
       if (problem !== undefined) throw problem;
       return result.incomplete ? EXIT.incomplete : undefined;
     },
@@ -258,11 +272,7 @@ function backupObject(result: BackupResult): object {
   };
 }
 
-async function printResult(
-  output: Output,
-  result: BackupResult,
-  view: ViewReport | undefined,
-): Promise<void> {
+async function printResult(output: Output, result: BackupResult, howTaken: readonly string[]): Promise<void> {
   const { backup, parent, server, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
   const since = parent === undefined ? "the first one" : `after ${parent}`;
   await output.text(
@@ -271,7 +281,7 @@ async function printResult(
       `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
       `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
       `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
-      ...(view === undefined ? [] : viewLines(view)),
+      ...howTaken,
     ].join("\n"),
   );
   const unaccepted = findings.filter(({ accepted }) => !accepted);
