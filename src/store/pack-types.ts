@@ -24,6 +24,8 @@ export function packKindOf(kind: ObjectKind): PackKind {
 export const BLOCK_BYTES_TARGET = 2 * 1024 * 1024;
 /** One of lane `mailbox`. */
 export const MAILBOX_BLOCK_BYTES_TARGET = 512 * 1024;
+/** One of the lanes `part` and `dense`. */
+export const PART_BLOCK_BYTES_TARGET = 256 * 1024;
 /** An object (head and tail together) and therefore a block has at most so many bytes. */
 export const BLOCK_BYTES_MAX = 16 * 1024 * 1024;
 /** A writer ends a pack when it has stored so many bytes. */

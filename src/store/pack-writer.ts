@@ -24,6 +24,7 @@ import {
   PACK_BYTES_TARGET,
   PACK_OBJECTS_MAX,
   PACK_REFERENCES_MAX,
+  PART_BLOCK_BYTES_TARGET,
   type PackId,
   type PackKind,
   type PackWriterOptions,
@@ -33,6 +34,8 @@ import type { SealContext } from "./seal-context.ts";
 
 /** A pack is full before its directory is dear to hold: some 10 MB in memory. */
 const OBJECTS_TARGET = 200_000;
+/** What shrinks to almost nothing makes many blocks before it makes a pack. */
+const BLOCKS_TARGET = PACK_BLOCKS_MAX / 4;
 /** Blocks that are open at once, one more than there are lanes. */
 const LANES_MAX = 5;
 
@@ -88,6 +91,7 @@ export class PackWriter {
   get isFull(): boolean {
     return (
       this.#storedBytes >= PACK_BYTES_TARGET ||
+      this.#directoryWriter.blockCount >= BLOCKS_TARGET ||
       this.objectCount >= OBJECTS_TARGET ||
       this.#referenceCount >= OBJECTS_TARGET
     );
@@ -105,7 +109,7 @@ export class PackWriter {
     this.#checkObject(object);
     let open = this.#lanes.get(lane);
     if (open === undefined) {
-      open = { block: new BlockBuilder(blockBytesOf(lane)), objects: [] };
+      open = { block: new BlockBuilder(BLOCK_BYTES[lane]), objects: [] };
       this.#lanes.set(lane, open);
     }
     const finished = open.block.hasRoomFor(object) ? undefined : this.#close(lane, open);
@@ -202,10 +206,17 @@ export class PackWriter {
   }
 }
 
-/** What is read a few KB at a time, from all over, lies in smaller blocks: docs/decisions/0014-block-size-and-layout.md. */
-function blockBytesOf(lane: BlockLane): number {
-  return lane === "mailbox" ? MAILBOX_BLOCK_BYTES_TARGET : BLOCK_BYTES_TARGET;
-}
+/**
+ * What is read a few KB at a time, from all over, lies in smaller blocks, and so do attachments, which gain little from
+ * their neighbours: docs/decisions/0014-block-size-and-layout.md.
+ */
+const BLOCK_BYTES: Readonly<Record<BlockLane, number>> = {
+  text: BLOCK_BYTES_TARGET,
+  page: BLOCK_BYTES_TARGET,
+  mailbox: MAILBOX_BLOCK_BYTES_TARGET,
+  part: PART_BLOCK_BYTES_TARGET,
+  dense: PART_BLOCK_BYTES_TARGET,
+};
 
 /** Parts are many bytes that shrink little more for three times the work: docs/decisions/0007-codec-levels.md. */
 function laneCompression(lane: BlockLane, compression: Compression): Compression | "none" {
