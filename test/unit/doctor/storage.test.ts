@@ -61,19 +61,10 @@ describe("LVM", () => {
     expect(judgeSnapshots(filesystems(facts, "/var/spool/cyrus"), facts)).toMatchObject([{ code, severity }]);
   });
 
-  test("both volumes are frozen while Cyrus stands still, and XFS is mounted with nouuid", () => {
-    const command = recommend({ ...REQUEST, filesystems: filesystems(lvmHost(undefined), ...paths) });
-    expect(command.split("\n")).toEqual([
-      "systemctl stop cyrus-imapd",
-      "lvcreate --snapshot --name cyrvault --extents 15%ORIGIN vg0/cyrus-config",
-      "lvcreate --snapshot --name cyrvault2 --extents 15%ORIGIN vg0/spool",
-      "systemctl start cyrus-imapd",
-      "mkdir -p /mnt/cyrvault && mount -o ro,nouuid /dev/vg0/cyrvault /mnt/cyrvault",
-      "mkdir -p /mnt/cyrvault2 && mount -o ro,nouuid /dev/vg0/cyrvault2 /mnt/cyrvault2",
-      "cyrvault backup --repo /backup --map /var/lib/cyrus=/mnt/cyrvault --map /var/spool/cyrus=/mnt/cyrvault2",
-      "umount /mnt/cyrvault && lvremove -y vg0/cyrvault",
-      "umount /mnt/cyrvault2 && lvremove -y vg0/cyrvault2",
-    ]);
+  test("a view of both volumes is recommended, with Cyrus stopped for as long as that takes", () => {
+    expect(recommend({ ...REQUEST, filesystems: filesystems(lvmHost(undefined), ...paths) })).toBe(
+      "cyrvault backup --repo /backup --snapshot lvm --quiesce stop",
+    );
   });
 
   test("an encrypted device of the device mapper is no volume", () => {
@@ -98,18 +89,16 @@ describe("btrfs, ZFS and neither", () => {
       ["/", "btrfs"],
     ]);
     expect(judgeSnapshots(found, facts).map(({ severity }) => severity)).toEqual(["warning", "warning"]);
-    expect(recommend({ ...REQUEST, filesystems: found })).toContain(
-      "cyrvault backup --repo /backup --map /var=/var/.cyrvault --root /.cyrvault",
-    );
+    expect(recommend({ ...REQUEST, filesystems: found })).toContain("--snapshot btrfs");
   });
 
-  test("datasets of one pool are frozen in one step", () => {
+  test("of ZFS, a view by ZFS", () => {
     const facts = madeUpHost({
       mountInfo: mountInfo(["/a", "zfs", "tank/a", "0:30"], ["/b", "zfs", "tank/b", "0:31"]),
     });
-    const command = recommend({ ...REQUEST, filesystems: filesystems(facts, "/a/conf", "/b/spool") });
-    expect(command).toContain("\nzfs snapshot tank/a@cyrvault tank/b@cyrvault\n");
-    expect(command).toContain("--map /b=/b/.zfs/snapshot/cyrvault");
+    expect(recommend({ ...REQUEST, filesystems: filesystems(facts, "/a/conf", "/b/spool") })).toContain(
+      "--snapshot zfs",
+    );
   });
 
   test("where one of them cannot be frozen, Cyrus is stopped for all of the backup", () => {
@@ -127,9 +116,7 @@ describe("btrfs, ZFS and neither", () => {
         config: fromText("/etc/my imapd.conf"),
         filesystems: found,
       }),
-    ).toBe(
-      "systemctl stop cyrus-imapd\ncyrvault backup --repo /backup --config '/etc/my imapd.conf'\nsystemctl start cyrus-imapd",
-    );
+    ).toBe("cyrvault backup --repo /backup --config '/etc/my imapd.conf' --quiesce stop");
   });
 
   test("what is frozen already is only read", () => {
