@@ -214,7 +214,11 @@ export class CyrusServer {
   }
 
   async #writeConfig(): Promise<void> {
-    const lines = [...commonConfig(), ...layoutConfig(this.layout), ...this.#extraConfig];
+    // An option may stand there once.
+    const keyOf = (line: string) => line.slice(0, line.indexOf(":"));
+    const given = new Set(this.#extraConfig.map(keyOf));
+    const usual = [...commonConfig(), ...layoutConfig(this.layout)].filter((line) => !given.has(keyOf(line)));
+    const lines = [...usual, ...this.#extraConfig];
     const text = lines.map((line) => `${line.replaceAll("{dir}", this.directory)}\n`).join("");
     await writeFile(this.configPath, text);
     await writeFile(this.path("etc/cyrus.conf"), "START {\n}\nSERVICES {\n}\nEVENTS {\n}\n");
