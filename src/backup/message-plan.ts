@@ -13,6 +13,7 @@ import {
   RECORD_ARCHIVED,
   RECORD_DAMAGED,
   RECORD_EXPUNGED,
+  RECORD_LEFT_OUT,
   RECORD_UNLINKED,
 } from "./index-columns.ts";
 
@@ -38,6 +39,13 @@ export type MessageDecision =
       readonly expunged: boolean;
       readonly before: EarlierMessage | undefined;
     };
+
+/** The filter leaves it out: its file is not looked for. */
+export interface LeftOutMessage {
+  readonly action: "leave-out";
+  readonly uid: number;
+  readonly size: number;
+}
 
 /** What the parent has of the same UID, whatever that is. */
 export interface EarlierMessage {
@@ -75,7 +83,9 @@ export interface MessagePlanInput {
   readonly statOf: (directory: number, uid: number) => FileStat | undefined;
 }
 
-export async function* planMessages(input: MessagePlanInput): AsyncGenerator<MessageDecision> {
+export async function* planMessages(
+  input: MessagePlanInput,
+): AsyncGenerator<MessageDecision | LeftOutMessage> {
   const { directories, columns, beforeEntries } = input;
   const positions = directories.map(() => 0);
   const newPosition = new Map(directories.map(({ before }, now) => [before, now]));
@@ -96,9 +106,12 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
     if (uid === Number.POSITIVE_INFINITY) return;
 
     const beforeHere = before?.uid === uid ? before : undefined;
+    const at = columns === undefined ? -1 : findRecord(columns, uid);
+    const isLeftOut = at >= 0 && ((columns?.flags[at] ?? 0) & RECORD_LEFT_OUT) !== 0;
     const found: number[] = [];
     for (const [d, { uids }] of directories.entries()) {
       if (uids === undefined) {
+        if (isLeftOut) continue;
         if (beforeHere !== undefined && newPosition.get(beforeHere.directory) === d) found.push(d);
         // The parent had no entry of it where it could not read it.
         else if (beforeHere === undefined && input.hasFile(d, uid)) found.push(d);
@@ -107,13 +120,20 @@ export async function* planMessages(input: MessagePlanInput): AsyncGenerator<Mes
         found.push(d);
       }
     }
-    const at = columns === undefined ? -1 : findRecord(columns, uid);
-    if (input.isFrozen === false) bringUpToDate(input, uid, found, at);
-    const decision = decide(input, uid, found, at, beforeHere);
+    if (input.isFrozen === false && !isLeftOut) bringUpToDate(input, uid, found, at);
+    const decision = isLeftOut
+      ? leaveOut(columns as IndexColumns, at)
+      : decide(input, uid, found, at, beforeHere);
     if (beforeHere !== undefined) await beforeEntries.skip();
     while (columns?.uids[record] === uid) record++;
     if (decision !== undefined) yield decision;
   }
+}
+
+/** An unlinked record names no message. */
+function leaveOut(columns: IndexColumns, at: number): LeftOutMessage | undefined {
+  if (isNoFile(columns, at)) return undefined;
+  return { action: "leave-out", uid: columns.uids[at] as number, size: columns.sizes[at] as number };
 }
 
 function bringUpToDate(
@@ -124,8 +144,9 @@ function bringUpToDate(
 ): void {
   const flags = columns?.flags[at] ?? 0;
   const isGone = (flags & RECORD_UNLINKED) !== 0;
+  const isYetToCome = columns !== undefined && uid > columns.header.lastUid;
+  if (isGone || isYetToCome) found.length = 0;
   // What was listed and has no record now: gone meanwhile, unless it is still there.
-  if (isGone) found.length = 0;
   else if (columns !== undefined && at < 0)
     found.splice(0, found.length, ...found.filter((d) => hasFile(d, uid)));
   else if (found.length === 0) found.push(...[...directories.keys()].filter((d) => hasFile(d, uid)));

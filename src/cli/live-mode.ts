@@ -42,6 +42,14 @@ export async function withLive<T>(
     });
   const { root, mappings, config, includes, withSearch } = options;
   const view = new SourceView(root, mappings);
+  if (view.isMapped)
+    throw new CyrvaultError(
+      "USAGE",
+      "--mode live reads the running server itself, and --root or --map name another place",
+      {
+        hint: "leave them out, or leave out --mode live",
+      },
+    );
   const { layout, roots } = describeServer({ view, config, includes, withSearch });
   const configStat = lstatSource(
     view.resolve(layout.configDirectory)?.realPath ?? layout.configDirectory,
@@ -54,7 +62,6 @@ export async function withLive<T>(
     locks: readLockTable(),
     owner,
     places: [...roots.map(({ realPath }) => realPath), lockRoot],
-    isMapped: view.isMapped,
   });
   const listName = layout.databases.mailboxes.path;
   const listPath = listName === undefined ? undefined : view.resolve(listName)?.realPath;

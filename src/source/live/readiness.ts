@@ -17,8 +17,6 @@ export interface ReadinessInput {
   readonly owner: Identity;
   /** Where Cyrus's files lie, real paths. */
   readonly places: readonly ByteString[];
-  /** What is read is not the running server's own tree. */
-  readonly isMapped: boolean;
 }
 
 /** @throws {CyrvaultError} `USAGE`: not here, or not so. */
@@ -29,13 +27,8 @@ export function requireLiveReadiness(input: ReadinessInput): void {
 }
 
 function liveProblem(input: ReadinessInput): { readonly why: string; readonly hint: string } | undefined {
-  const { facts, capabilities, owner, isMapped } = input;
+  const { facts, capabilities, owner } = input;
   const otherwise = "take a snapshot (--snapshot), or stop Cyrus (--quiesce stop)";
-  if (isMapped)
-    return {
-      why: "it reads the running server itself, and --root or --map name another place",
-      hint: "leave them out, or leave out --mode live",
-    };
   if (!capabilities.ofdLocks)
     return { why: `this machine gives no file locks: ${capabilities.reason ?? "unknown"}`, hint: otherwise };
   if (owner.uid === 0)
