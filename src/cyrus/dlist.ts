@@ -257,9 +257,8 @@ function print(value: Dlist, plus: string, out: Buffer[]): void {
       out.push(printString(value.value, plus));
       break;
     case "flag":
-      if (!value.value.startsWith("\\") || !isBare(value.value.slice(1))) {
-        throw new RangeError("not a system flag");
-      }
+      // Whatever the parser takes for one, sensible or not.
+      if (!/^\\[^\t-\r ()"]*$/.test(value.value)) throw new RangeError("not a system flag");
       out.push(toBytes(value.value));
       break;
     case "list":

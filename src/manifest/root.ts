@@ -85,7 +85,14 @@ export function encodeRoot(root: ManifestRoot): Uint8Array {
     }),
     "utf8",
   );
-  assert(bytes.length <= MAX_ROOT_BYTES, "a manifest root has at most 16 MiB");
+  if (bytes.length > MAX_ROOT_BYTES)
+    throw new CyrvaultError(
+      "USAGE",
+      `the record of this backup would be too large: ${bytes.length} bytes, of which at most ${MAX_ROOT_BYTES} may be`,
+      {
+        hint: `it names ${root.leftOut.length} mailboxes and files that are left out, and ${root.acceptRules.length} accepted findings`,
+      },
+    );
   return bytes;
 }
 

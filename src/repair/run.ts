@@ -282,6 +282,8 @@ class RepairRun {
       if (run === undefined) return;
       await this.#copyTags(backup, stand.backup);
       if (!stand.isThere) await run.commit(stand.backup, encodeRoot({ ...cut, backup: stand.backup }));
+      // A hold would keep the old one for good, and prune from deleting anything as long as that one is there and damaged.
+      await this.#copyTags(backup, backup, { hold: undefined });
       await forgetBackup(repository, backup, clock.nowMs());
     } finally {
       await run?.abort();
@@ -289,13 +291,13 @@ class RepairRun {
   }
 
   /** Tags and holds are sealed under the backup's name. */
-  async #copyTags(from: string, to: string): Promise<void> {
+  async #copyTags(from: string, to: string, changed: object = {}): Promise<void> {
     const { backend, sealer } = this.#context.repository;
     try {
       const sealed = await backend.read(`tags/${from}`, 1024 * 1024);
       if (sealed === undefined) return;
       const fields = JSON.parse(sealer.openNamed("tags", `tags/${from}`, sealed).toString("utf8")) as object;
-      const json = Buffer.from(JSON.stringify({ ...fields, backup: to }), "utf8");
+      const json = Buffer.from(JSON.stringify({ ...fields, ...changed, backup: to }), "utf8");
       await backend.replace(`tags/${to}`, sealer.sealNamed("tags", `tags/${to}`, json));
     } catch (error) {
       if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !(error instanceof SyntaxError)) throw error;

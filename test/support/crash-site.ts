@@ -22,6 +22,7 @@ import { messagePages } from "../../src/manifest/message-page.ts";
 import type { Content, ManifestRoot } from "../../src/manifest/model.ts";
 import { readPageTree } from "../../src/manifest/read-page-tree.ts";
 import { decodeRoot } from "../../src/manifest/root.ts";
+import { isUnreadable } from "../../src/manifest/sufferers.ts";
 import { planRestore } from "../../src/restore/plan.ts";
 import { runRestore } from "../../src/restore/run.ts";
 import { listForgotten, readForgotten } from "../../src/store/forgotten.ts";
@@ -279,6 +280,7 @@ export class CrashSite implements Disposable {
         const isChosen = i === 0 || i >= all.length - 2;
         if (!isChosen || roots.length === 0) continue;
         const found = await digestOf(repository, root).catch((error: unknown) => {
+          if (!isUnreadable(error)) throw error;
           problems.push(`backup ${backup} cannot be read: ${String(error)}`);
           return digest;
         });

@@ -5,6 +5,7 @@ import { silentLogger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { runCheck } from "../../check/run.ts";
 import { assembleMessage } from "../../chunker/assemble.ts";
+import { listDamaged, removeDamaged } from "../../repair/empty-damaged.ts";
 import type { RepairResult } from "../../repair/options.ts";
 import { runRepair } from "../../repair/run.ts";
 import { requireNoHold } from "../../retention/prune/holds.ts";
@@ -24,6 +25,7 @@ interface Options {
   readonly root?: string;
   readonly map?: readonly string[];
   readonly readData?: boolean;
+  readonly emptyDamaged?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -43,6 +45,7 @@ export const registerRepair: Register = (program, act) => {
     )
     .option("--map <from=to>", "one path of the server lies elsewhere; may be given several times", collect)
     .option("--no-read-data", "look for damage in the structure alone")
+    .option("--empty-damaged", "delete what earlier repairs have put below damaged/, and do nothing else")
     .option("-n, --dry-run", "only say what would be done")
     .addHelpText(
       "after",
@@ -52,12 +55,14 @@ each: the backup gets a new id, the old one can be brought back by undelete. Dam
 ${example(
   "cyrvault repair --repo /backup/cyrus --dry-run",
   "cyrvault repair --repo /backup/cyrus --from /mnt/copy --root /",
+  "cyrvault repair --repo /backup/cyrus --empty-damaged",
 )}`,
     );
   act<Options>(command, async (session, _args, given) => {
     keepMemorySmall();
     const { clock, progress, log, signal, output, json } = session;
     const { dryRun = false, readData = true } = given;
+    if (given.emptyDamaged === true) return await emptyDamaged(session, given);
     const spool =
       given.root === undefined && given.map === undefined
         ? undefined
@@ -107,6 +112,29 @@ ${example(
     });
   });
 };
+
+async function emptyDamaged(session: Session, { from, root, dryRun = false }: Options): Promise<undefined> {
+  if (from !== undefined || root !== undefined)
+    throw new CyrvaultError(
+      "USAGE",
+      "--empty-damaged repairs nothing: --from and --root say nothing with it",
+    );
+  const { output, json } = session;
+  await session.withRepository(dryRun ? "read" : "write", async (repository) => {
+    const files = await listDamaged(repository.backend);
+    if (!dryRun) {
+      await refuseHold(session, repository);
+      repository.requireWritable();
+      await removeDamaged(repository.backend, files);
+    }
+    if (json) return await output.object({ dryRun, files });
+    const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    for (const file of files) await output.text(`  ${file.name} ${humanBytes(file.bytes)}`);
+    const what = `${counted(files.length, "damaged file")}, ${humanBytes(bytes)}`;
+    await output.text(dryRun ? `${what} would be deleted.` : `${what} deleted.`);
+  });
+  return undefined;
+}
 
 /** Who copies the repository must find its packs where they were. One that cannot be read is among what is repaired. */
 async function refuseHold({ clock }: Session, repository: Repository): Promise<void> {

@@ -3,6 +3,7 @@ import { toHex } from "../../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../../base/errors.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import { visitNeeded } from "../../manifest/needed-objects.ts";
+import { FORGOTTEN_PREFIX } from "../../store/forgotten.ts";
 import type { PackSlot } from "../../store/lookup-packs.ts";
 import type { ObjectId, ObjectKind } from "../../store/object.ts";
 import type { ObjectCopy } from "../../store/object-reader.ts";
@@ -107,7 +108,9 @@ export async function markNeeded(
 /** Why nothing is deleted. @param name - of the file that begins it. */
 export function unreadable(name: string, where: string, why: string, cause?: CyrvaultError): CyrvaultError {
   return new CyrvaultError(cause?.code ?? "OBJECT_MISSING", `nothing is pruned: ${name}: ${where}: ${why}`, {
-    hint: "`cyrvault check` tells what is concerned, `cyrvault repair` mends it; until then everything is kept",
+    hint: name.startsWith(FORGOTTEN_PREFIX)
+      ? "this backup was forgotten, and until the grace time is over it may be brought back: prune goes on then, or now with a shorter --grace"
+      : "`cyrvault check` tells what is concerned, `cyrvault repair` mends it; until then everything is kept",
     cause,
   });
 }

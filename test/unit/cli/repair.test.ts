@@ -111,6 +111,36 @@ describe("repair", () => {
   });
 });
 
+test("repair --empty-damaged deletes what was put aside, after it has said so, and nothing else", async () => {
+  const { repo, env } = await onDisk();
+  const pack = damage(repo);
+  expect((await run(["repair"], { env })).code).toBe(3);
+  const before = listed(repo);
+  expect(before).toContain(`damaged/${pack}`);
+  const plan = await run(["repair", "--empty-damaged", "--dry-run"], { env });
+  expect(plan.stdout).toMatch(/damaged\/packs\/.*1 damaged file, .* would be deleted/s);
+  expect(listed(repo)).toEqual(before);
+  const done = await run(["repair", "--empty-damaged", "--json"], { env });
+  expect(JSON.parse(done.stdout)).toMatchObject({ dryRun: false, files: [{ name: `damaged/${pack}` }] });
+  expect(listed(repo)).toEqual(before.filter((name) => !name.startsWith("damaged/")));
+  expect((await run(["repair", "--empty-damaged", "--root", "/"], { env })).code).toBe(2);
+});
+
+test("prune after a repair that cut waits for the grace time of what was cut, held or not, and says so", async () => {
+  const { vault, repo, env } = await onDisk();
+  for (const id of vault.backups) expect((await run(["tag", id, "--hold", "audit"], { env })).code).toBe(0);
+  damage(repo);
+  expect((await run(["repair"], { env })).code).toBe(3);
+  const refused = await run(["prune", "--dry-run"], { env });
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toMatch(/forgotten\/.*grace time/s);
+  const now = await run(["prune", "--grace", "0h"], { env });
+  expect(now.stderr).not.toContain("error");
+  expect(now.code).toBe(0);
+  expect(listed(repo).filter((name) => name.startsWith("forgotten/"))).toEqual([]);
+  expect((await run(["check", "--read-data"], { env })).code).toBe(0);
+});
+
 test("repair --no-read-data looks at the structure alone", async () => {
   const { repo, env } = await onDisk();
   damage(repo);

@@ -151,6 +151,15 @@ describe("printDlist()", () => {
     );
   });
 
+  test.each(["\\", "\\{", "\\a*b", "\\\\Seen", `\\${"x".repeat(2000)}`, "\\\u00e9\u0000"])(
+    "prints an odd flag, as it was read: %j",
+    (flag) => {
+      const read = parseDlist(Buffer.from(`(${flag} NIL)`, "latin1"));
+      expect(read.value).toEqual({ kind: "list", items: [{ kind: "flag", value: flag }, { kind: "nil" }] });
+      expect(printed(read.value)).toBe(`(${flag} NIL)`);
+    },
+  );
+
   test("refuses a flag that is none", () => {
     expect(() => printed({ kind: "flag", value: "Seen" as ByteString })).toThrow(RangeError);
     expect(() => printed({ kind: "flag", value: "\\a b" as ByteString })).toThrow(RangeError);

@@ -5,6 +5,18 @@ import type { ManifestRoot } from "../../../src/manifest/model.ts";
 import { decodeRoot, encodeRoot } from "../../../src/manifest/root.ts";
 import { answersOrRefuses, contents, testId, trees } from "./support.ts";
 
+test("a root that would be too large is refused by name, and is no bug", () => {
+  const leftOut = Array.from({ length: 200_000 }, (_, i) => ({
+    path: `user.somebody.with.a.longish.name.${i}`,
+    reason: "mailbox excluded (--exclude-mailbox)",
+    files: 0,
+    bytes: 0,
+  }));
+  expect(() => encodeRoot({ ...sampleRoot, leftOut })).toThrow(
+    expect.objectContaining({ code: "USAGE", message: expect.stringContaining("too large") }),
+  );
+});
+
 const sampleRoot: ManifestRoot = {
   format: 1,
   backup: "20261120T030000Z-1a2b3c4d",
