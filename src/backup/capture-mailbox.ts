@@ -5,6 +5,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { contentEquals, readContent } from "../manifest/content.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
+import type { MessageFilter } from "../manifest/message-filter.ts";
 import { messagePages } from "../manifest/message-page.ts";
 import type {
   Content,
@@ -15,7 +16,7 @@ import type {
   MessageEntry,
   PageTree,
 } from "../manifest/model.ts";
-import { PageTreeWriter } from "../manifest/page-tree.ts";
+import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
 import type { PageSink, PageSource } from "../manifest/pages-io.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import { type HeldMailbox, type MailboxToHold, NOTHING_HELD, type SourceHolder } from "../source/held.ts";
@@ -33,7 +34,7 @@ import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import { type DirectoryContent, planMessages } from "./message-plan.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
-import { notReachedText, untilLate } from "./restrict-messages.ts";
+import { leftOutText, notReachedText, untilLate, withoutLeftOut } from "./restrict-messages.ts";
 import type { Keep } from "./survey.ts";
 
 export interface MailboxCaptureContext {
@@ -44,7 +45,12 @@ export interface MailboxCaptureContext {
   readonly findings: FindingSink;
   readonly isRacy: (stat: FileStat) => boolean;
   readonly keepFile: (name: ByteString) => Keep;
-  readonly rules: number;
+  /** Whether no message of a mailbox is kept; `keepOfExcluded` then says which files are. */
+  readonly excludes: (task: PlacedTask) => boolean;
+  readonly keepOfExcluded: (name: ByteString) => Keep;
+  /** Which messages are left out; undefined: none. */
+  readonly leavesOut: MessageFilter | undefined;
+  readonly rulesOf: (task: PlacedTask) => number;
   readonly scrub: (name: ByteString) => boolean;
   /** Called now and then while messages are captured: a checkpoint may be made meanwhile. */
   readonly breathe: () => Promise<void>;
@@ -77,7 +83,8 @@ export class MailboxCapture {
     try {
       if (held.problem !== undefined)
         this.#find("file-changed", "error", this.#pathOfMailbox(), held.problem);
-      const { files, isRacy, keepFile } = this.#context;
+      const { files, isRacy, leavesOut } = this.#context;
+      const isExcluded = this.#context.excludes(this.#task);
       this.#known = await new MailboxFiles({
         task: this.#task,
         before: this.#before,
@@ -85,13 +92,16 @@ export class MailboxCapture {
         held,
         files,
         isRacy,
-        keepFile,
+        keepFile: isExcluded ? this.#context.keepOfExcluded : this.#context.keepFile,
+        leavesOut,
         find: (...finding) => this.#find(...finding),
         onUnread: () => {
           this.#openFindings++;
         },
       }).read();
-      const messages = await this.#captureMessages(this.#known, held);
+      const messages = isExcluded
+        ? { tree: EMPTY_TREE, bytes: 0 }
+        : await this.#captureMessages(this.#known, held);
       if (held.isFrozen) this.#requireSteady(this.#known.files);
       return this.#entry(this.#known, messages);
     } finally {
@@ -137,7 +147,7 @@ export class MailboxCapture {
       messagePages: messages.tree,
       openFindings: this.#openFindings,
       racy: directories.some(({ stat }) => this.#context.isRacy(stat)) || files.some(({ racy }) => racy),
-      rules: this.#context.rules,
+      rules: this.#context.rulesOf(this.#task),
     };
   }
 
@@ -195,12 +205,15 @@ export class MailboxCapture {
       find: (code, severity, path, message, uid) => this.#find(code, severity, path, message, uid),
     });
     const notReached = { messages: 0, kept: 0 };
-    const wanted = untilLate(decisions, this.#context.isLate, notReached);
+    const leftOut = { files: 0, bytes: 0 };
+    const wanted = untilLate(withoutLeftOut(decisions, leftOut), this.#context.isLate, notReached);
     for await (const { entry, size } of capture.entries(wanted)) {
       await writer.add(entry);
       this.#bytes += size;
       await this.#context.breathe();
     }
+    if (leftOut.files > 0)
+      this.#find("messages-left-out", "note", this.#pathOfMailbox(), leftOutText(leftOut));
     if (notReached.messages > 0) {
       this.#find("not-reached", "error", this.#pathOfMailbox(), notReachedText(notReached));
       // Whoever has accepted it wants no alarm, but the messages all the same.

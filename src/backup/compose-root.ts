@@ -1,16 +1,19 @@
 /** The manifest root of a backup, from what the run has gathered. Pure. */
 import { hostname } from "node:os";
-import { type ByteString, toText } from "../base/byte-string.ts";
+import { toText } from "../base/byte-string.ts";
 import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
+import { excludedMailbox } from "../manifest/excluded-mailboxes.ts";
 import type { FindingSummary } from "../manifest/findings.ts";
 import type { Content, ManifestRoot } from "../manifest/model.ts";
 import type { ServerRoot } from "../source/roots.ts";
 import type { ServerDescription } from "../source/server.ts";
 import type { RunStats } from "../store/run-writer.ts";
+import type { ExcludedMailbox } from "./join-server.ts";
 import type { MailboxPlaces } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
 import type { PipelineCounts } from "./pipeline/pipeline.ts";
 import { TEXT_LIST_VERSION } from "./read-mailbox-list.ts";
+import { LEFT_OUT_REASON } from "./restrict-messages.ts";
 import type { SurveyedFiles } from "./survey-files.ts";
 
 export interface Surveyed extends SurveyedFiles {
@@ -58,7 +61,9 @@ export interface RootInput {
   readonly listing: {
     /** Of the mailbox list's records, as far as it was read. */
     readonly style: MailboxListStyle | undefined;
-    readonly excluded: readonly ByteString[];
+    readonly excluded: readonly ExcludedMailbox[];
+    /** Messages that the filter left out, and their bytes. */
+    readonly messagesLeftOut: { readonly files: number; readonly bytes: number };
     readonly remote: number;
   };
 }
@@ -107,15 +112,14 @@ export function composeRoot(input: RootInput): ManifestRoot {
       includes: options.includes.map(toText),
       withoutDerivable: options.withoutDerivable,
       withSearch: options.withSearch,
+      ...options.filter,
     },
     leftOut: [
       ...surveyed.leftOut,
-      ...input.listing.excluded.map((name) => ({
-        path: toText(name),
-        reason: "mailbox excluded (--exclude-mailbox)",
-        files: 0,
-        bytes: 0,
-      })),
+      ...input.listing.excluded.map(({ name, option }) => excludedMailbox(name, option)),
+      ...(input.listing.messagesLeftOut.files === 0
+        ? []
+        : [{ path: "*", reason: LEFT_OUT_REASON, ...input.listing.messagesLeftOut }]),
     ],
     acceptRules: input.acceptRules,
     users: owners.users,

@@ -5,10 +5,19 @@ import { classifyByOption, classifyFile, type FilePlace, type FileVerdict } from
 import type { ServerLayout } from "../cyrus/imapd-conf-layout.ts";
 import { DATABASES } from "../cyrus/imapd-conf-options.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
+import { type MessageFilter, messageFilter } from "../manifest/message-filter.ts";
 import type { RootKind, ServerRoot } from "../source/roots.ts";
 import { normalise } from "../source/view.ts";
+import type { PlacedTask } from "./mailbox-tasks.ts";
 import type { BackupOptions } from "./options.ts";
+import { SpecialUse } from "./special-use.ts";
 import type { Keep } from "./survey.ts";
+
+/** What is kept of an excluded mailbox, so that it can be restored without its mail. */
+const KEPT_OF_EXCLUDED: ReadonlySet<string> = new Set(["cyrus.header", "cyrus.index"]);
+
+/** Its entry is another one than that of the same mailbox when it is not excluded. */
+const RULES_OF_EXCLUDED = 0x5a5a_5a5a;
 
 /** Part of `rules`: raise it when an entry would be made differently from the same files. */
 const ENTRY_RULES_VERSION = 1;
@@ -27,16 +36,20 @@ const PLACES: Readonly<Record<RootKind, FilePlace>> = {
 const DAY_MS = 86_400_000;
 
 export class Decisions {
-  /** A mailbox's entry made under another number is made anew. */
-  readonly rules: number;
+  readonly #rules: number;
   readonly #options: BackupOptions;
   readonly #excluded: readonly NameMatcher[];
   /** Verdicts on places that an option of imapd.conf names. */
   readonly #named = new Map<ByteString, FileVerdict>();
   readonly #day: number;
+  readonly #specialUse: SpecialUse;
+  /** Whether a message is left out; undefined: none is. */
+  readonly leavesOut: MessageFilter | undefined;
 
-  constructor(options: BackupOptions, layout: ServerLayout, nowMs: number) {
+  constructor(options: BackupOptions, layout: ServerLayout, nowMs: number, specialUse?: SpecialUse) {
     this.#options = options;
+    this.#specialUse = specialUse ?? new SpecialUse(layout.deletedPrefix);
+    this.leavesOut = messageFilter(options.filter ?? {}, nowMs);
     this.#excluded = options.excludeMailboxes.map((pattern) => compileNamePattern(fromText(pattern)));
     this.#day = Math.floor(nowMs / DAY_MS);
     for (const { name, pathOption } of DATABASES) {
@@ -46,10 +59,12 @@ export class Decisions {
     this.#named.set(normalise(layout.procPath), classifyByOption("proc_path"));
     this.#named.set(normalise(layout.lockPath), classifyByOption("mboxname_lockpath"));
     const { withoutDerivable, withSearch } = options;
+    const { excludeLarger, excludeOlderMs } = options.filter ?? {};
+    // What is not asked for is not in it: entries of before there were filters are taken over.
     const digest = createHash("sha256").update(
-      JSON.stringify({ withoutDerivable, withSearch, v: ENTRY_RULES_VERSION }),
+      JSON.stringify({ withoutDerivable, withSearch, v: ENTRY_RULES_VERSION, excludeLarger, excludeOlderMs }),
     );
-    this.rules = digest.digest().readUInt32BE(0);
+    this.#rules = digest.digest().readUInt32BE(0);
   }
 
   /** A file or directory outside of mailboxes, by its path from its root. */
@@ -63,8 +78,31 @@ export class Decisions {
     return this.#keep(classifyFile("mailbox", name));
   }
 
-  isExcluded(mailbox: ByteString): boolean {
-    return this.#excluded.some((matches) => matches(mailbox));
+  /** False: no mailbox need be asked about. */
+  get mayExclude(): boolean {
+    return this.#excluded.length > 0 || !this.#specialUse.isEmpty;
+  }
+
+  /** The option that leaves a mailbox's mail out. */
+  excludedBy({ name, list }: Pick<PlacedTask, "name" | "list">): string | undefined {
+    if (this.#excluded.some((matches) => matches(name))) return "--exclude-mailbox";
+    return this.#specialUse.has(name, list?.uniqueid) ? "--exclude-special-use" : undefined;
+  }
+
+  /** A mailbox's entry made under another number is made anew. */
+  rulesOf(task: Pick<PlacedTask, "name" | "list">): number {
+    return this.excludes(task) ? (this.#rules ^ RULES_OF_EXCLUDED) >>> 0 : this.#rules;
+  }
+
+  excludes(task: Pick<PlacedTask, "name" | "list">): boolean {
+    return this.mayExclude && this.excludedBy(task) !== undefined;
+  }
+
+  /** Of an excluded mailbox, instead of `keepFile`. */
+  keepOfExcluded(name: ByteString): Keep {
+    const keep = this.keepFile(name);
+    if (KEPT_OF_EXCLUDED.has(name) || keep.leftOut !== undefined) return keep;
+    return { ...keep, leftOut: "mailbox excluded" };
   }
 
   /** Whether everything of the mailbox is read in this run. A share takes other mailboxes each day, and all in turn. */

@@ -12,6 +12,7 @@ import {
   parseIndexHeader,
 } from "../cyrus/index-reader.ts";
 import { SyncCrc } from "../cyrus/sync-crc.ts";
+import type { MessageFilter } from "../manifest/message-filter.ts";
 
 export const RECORD_UNLINKED = 1;
 export const RECORD_EXPUNGED = 2;
@@ -19,6 +20,8 @@ export const RECORD_ARCHIVED = 4;
 export const RECORD_HAS_GUID = 8;
 /** Its CRC is wrong: nothing in it can be relied on. */
 export const RECORD_DAMAGED = 16;
+/** Sound, and not to be backed up. */
+export const RECORD_LEFT_OUT = 32;
 
 const GUID_BYTES = 20;
 
@@ -44,6 +47,7 @@ export interface IndexColumns {
 
 export class IndexColumnsBuilder {
   readonly #flagNames: readonly (ByteString | undefined)[];
+  readonly #leavesOut: MessageFilter | undefined;
   #head: Buffer = Buffer.alloc(0);
   #header: IndexHeader | undefined;
   #rest: Buffer = Buffer.alloc(0);
@@ -59,8 +63,9 @@ export class IndexColumnsBuilder {
   #fileBytes = 0;
 
   /** @param flagNames - by slot, from the cyrus.header of the same moment. */
-  constructor(flagNames: readonly (ByteString | undefined)[]) {
+  constructor(flagNames: readonly (ByteString | undefined)[], leavesOut?: MessageFilter) {
     this.#flagNames = flagNames;
+    this.#leavesOut = leavesOut;
   }
 
   /** @throws {CyrvaultError} `CYRUS_BAD_FORMAT`, `CYRUS_BAD_CHECKSUM` of the header. */
@@ -137,7 +142,10 @@ export class IndexColumnsBuilder {
     if (!view.crcOk) {
       flags |= RECORD_DAMAGED;
       this.#damaged++;
-    } else this.#sync?.add(view);
+    } else {
+      this.#sync?.add(view);
+      if (this.#leavesOut?.(view) === true) flags |= RECORD_LEFT_OUT;
+    }
     this.#flags[at] = flags;
   }
 
@@ -194,8 +202,9 @@ export function guidOf(columns: IndexColumns, position: number): Uint8Array | un
 export async function readIndexColumns(
   stretches: Iterable<Buffer> | AsyncIterable<Uint8Array>,
   flagNames: readonly (ByteString | undefined)[],
+  leavesOut?: MessageFilter,
 ): Promise<IndexColumns | CyrvaultError> {
-  const builder = new IndexColumnsBuilder(flagNames);
+  const builder = new IndexColumnsBuilder(flagNames, leavesOut);
   try {
     for await (const bytes of stretches)
       builder.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));

@@ -1,4 +1,5 @@
-/** The join for a whole server, with the mailboxes that were asked to be left out set apart. */
+/** The join for a whole server, and which mailboxes were asked to be left out. */
+import type { ByteString } from "../base/byte-string.ts";
 import type { PathRules } from "../cyrus/mailbox-path.ts";
 import type { ServerDescription } from "../source/server.ts";
 import type { Decisions } from "./decisions.ts";
@@ -10,9 +11,15 @@ import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { MailboxList } from "./read-mailbox-list.ts";
 import { readPlaceHeader } from "./read-place-header.ts";
 
+export interface ExcludedMailbox {
+  readonly name: ByteString;
+  readonly option: string;
+}
+
 export interface JoinedServer {
-  readonly kept: MailboxTasks;
-  readonly excluded: MailboxTasks;
+  readonly tasks: MailboxTasks;
+  /** Of them, with the option that says so. */
+  readonly excluded: readonly ExcludedMailbox[];
   /** Entries of the list that are on other servers of a Murder. */
   readonly remote: number;
 }
@@ -38,6 +45,11 @@ export function joinServerMailboxes(
     listPath: list?.path ?? configPath,
     readHeader: readPlaceHeader,
   });
-  const { wanted: kept, others: excluded } = tasks.split((name) => !decisions.isExcluded(name));
-  return { kept, excluded, remote };
+  const excluded: ExcludedMailbox[] = [];
+  if (decisions.mayExclude)
+    for (const task of tasks) {
+      const option = decisions.excludedBy(task);
+      if (option !== undefined) excluded.push({ name: task.name, option });
+    }
+  return { tasks, excluded, remote };
 }

@@ -4,6 +4,7 @@ import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { type MailboxHeader, parseMailboxHeader } from "../cyrus/mailbox-header.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
+import type { MessageFilter } from "../manifest/message-filter.ts";
 import type { FileStat, MailboxEntry, MailboxFile } from "../manifest/model.ts";
 import type { HeldMailbox } from "../source/held.ts";
 import type { Listing } from "../source/list-directory.ts";
@@ -36,6 +37,7 @@ export interface MailboxFilesInput {
   readonly files: FileCapture;
   readonly isRacy: (stat: FileStat) => boolean;
   readonly keepFile: (name: ByteString) => Keep;
+  readonly leavesOut: MessageFilter | undefined;
   readonly find: (code: FindingCode, severity: Severity, path: ByteString, message: string) => void;
   /** A file could not be read: there is a finding already. */
   readonly onUnread: () => void;
@@ -132,7 +134,11 @@ export class MailboxFiles {
       return undefined;
     }
     if (file.content === undefined) return undefined;
-    const columns = await readIndexColumns(this.#stretchesAtSource(file), header?.flagNames ?? []);
+    const columns = await readIndexColumns(
+      this.#stretchesAtSource(file),
+      header?.flagNames ?? [],
+      this.#input.leavesOut,
+    );
     if (columns instanceof CyrvaultError) {
       this.#input.find("index-damaged", "error", path, columns.message);
       return undefined;

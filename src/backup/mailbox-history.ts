@@ -14,7 +14,7 @@ import { whyChanged } from "./unchanged.ts";
 
 export interface HistoryRules {
   /** Of the selection rules and the manifest encoder. */
-  readonly rules: number;
+  readonly rulesOf: (task: PlacedTask) => number;
   readonly scrub: (name: ByteString) => boolean;
 }
 
@@ -98,7 +98,7 @@ export function whyMailboxChanged(
   return whyChanged(before, {
     uniqueid: task.list?.uniqueid,
     uidvalidity: task.list?.uidvalidity,
-    rules: history.rules,
+    rules: history.rulesOf(task),
     scrub: history.scrub(task.name),
     directories,
     get files(): (FileStat | undefined)[] {

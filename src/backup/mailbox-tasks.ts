@@ -62,17 +62,6 @@ export class MailboxTasks implements Iterable<PlacedTask> {
     for (const task of this.#order) yield this.#columns.names.get(task);
   }
 
-  /** Those that are wanted, and the others. */
-  split(isWanted: (name: ByteString) => boolean): { wanted: MailboxTasks; others: MailboxTasks } {
-    const wanted: number[] = [];
-    const others: number[] = [];
-    for (const task of this.#order) (isWanted(this.#columns.names.get(task)) ? wanted : others).push(task);
-    return {
-      wanted: new MailboxTasks(this.#columns, wanted),
-      others: new MailboxTasks(this.#columns, others),
-    };
-  }
-
   #make(task: number): PlacedTask {
     const { listed, places, names, row: rows, place } = this.#columns;
     const row = rows.get(task);

@@ -25,13 +25,24 @@ export interface BackupOptions {
   readonly checkpointBytes: number;
   /** What a neighbour asks for. undefined: nothing of the kind. */
   readonly limits?: BackupLimits | undefined;
+  readonly filter?: BackupFilter | undefined;
+}
+
+/** What is left out besides `excludeMailboxes`. */
+export interface BackupFilter {
+  /** Messages of more bytes. */
+  readonly excludeLarger?: number | undefined;
+  /** Messages whose internal date is longer ago. */
+  readonly excludeOlderMs?: number | undefined;
+  /** Mailboxes with one of these attributes: `\\Junk`. */
+  readonly excludeSpecialUse?: readonly string[] | undefined;
 }
 
 export interface BackupLimits {
   /** What is read of the server's files, in bytes a second. */
   readonly readRate?: number | undefined;
-  /** After so long no further message is read, and the backup ends with what it has. */
-  readonly durationMs?: number | undefined;
+  /** From then on (`Clock.monotonicMs`) no further message is read, and the backup ends with what it has. */
+  readonly untilMs?: number | undefined;
   /** So many bytes stay free where the repository lies: the run stops before. */
   readonly freeBytes?: number | undefined;
 }

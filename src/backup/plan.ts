@@ -14,6 +14,7 @@ import { MailboxHistory, whyMailboxChanged } from "./mailbox-history.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
 import type { BackupOptions } from "./options.ts";
 import { openMailboxList, readMailboxListFile } from "./read-mailbox-list.ts";
+import { readSpecialUse } from "./special-use.ts";
 import { LeftOutSummary } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 
@@ -45,7 +46,10 @@ export async function planBackup(
   { repository, clock }: { readonly repository: Repository; readonly clock: Clock },
 ): Promise<BackupPlan> {
   const { view, server, name, parents } = await bindServer(options, repository);
-  const decisions = new Decisions(options, server.layout, clock.nowMs());
+  const findings = new BufferedFindings();
+  const uses = options.filter?.excludeSpecialUse ?? [];
+  const specialUse = readSpecialUse(server.layout, uses, view, findings);
+  const decisions = new Decisions(options, server.layout, clock.nowMs(), specialUse);
   const before = parents.checkpoints[0] ?? parents.backup;
   const source = repository.objects;
 
@@ -67,21 +71,21 @@ export async function planBackup(
     },
   );
 
-  const findings = new BufferedFindings();
   const listPath = server.layout.databases.mailboxes.path;
   const list =
     listPath === undefined
       ? undefined
       : openMailboxList(await readMailboxListFile(view, listPath), listPath, server.configPath, findings);
-  const { kept, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
-  const history = new MailboxHistory(source, parents, kept);
-  const counts = { total: kept.length, changed: 0, unchanged: 0, new: 0, gone: 0 };
+  const { tasks, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
+  const history = new MailboxHistory(source, parents, tasks);
+  const counts = { total: tasks.length, changed: 0, unchanged: 0, new: 0, gone: 0 };
   let messagesToReadAtMost = 0;
-  for (const task of kept) {
+  for (const task of tasks) {
     const befores = await history.before(task);
     if (befores.some((entry) => whyMailboxChanged(task, entry, decisions) === undefined)) counts.unchanged++;
     else {
       counts[befores.length === 0 ? "new" : "changed"]++;
+      if (decisions.excludes(task)) continue;
       const known = decisions.scrub(task.name) ? 0 : (befores[0]?.messages ?? 0);
       messagesToReadAtMost += Math.max(0, recordCount(task.place) - known);
     }
@@ -100,7 +104,7 @@ export async function planBackup(
     mailboxes: counts,
     messagesToReadAtMost,
     ...surveyed.result,
-    excluded: [...excluded.names()].map(toText),
+    excluded: excluded.map(({ name }) => toText(name)),
   };
 }
 

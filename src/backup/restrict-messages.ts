@@ -1,5 +1,51 @@
 /** What comes between a message plan and its execution: messages that are not read this time, and why. */
-import type { MessageDecision } from "./message-plan.ts";
+import type { FindingSink } from "./finding-sink.ts";
+import type { LeftOutMessage, MessageDecision } from "./message-plan.ts";
+
+export const LEFT_OUT_REASON = "messages left out (--exclude-larger, --exclude-older)";
+
+export interface LeftOutCount {
+  files: number;
+  bytes: number;
+}
+
+/** What the filter leaves out is counted, the rest goes on. */
+export async function* withoutLeftOut(
+  decisions: AsyncIterable<MessageDecision | LeftOutMessage>,
+  leftOut: LeftOutCount,
+): AsyncGenerator<MessageDecision> {
+  for await (const decision of decisions) {
+    if (decision.action !== "leave-out") yield decision;
+    else {
+      leftOut.files++;
+      leftOut.bytes += decision.size;
+    }
+  }
+}
+
+export function leftOutText({ files, bytes }: LeftOutCount): string {
+  return `${files} messages of ${bytes} bytes are left out by the filter`;
+}
+
+/** Tells `count` of what findings say was left out: those of today, and those that are taken over. */
+export function countingLeftOut(findings: FindingSink, count: LeftOutCount): FindingSink {
+  return {
+    add(code, severity, path, message, about) {
+      const more = code === "messages-left-out" ? parseLeftOutText(message) : undefined;
+      count.files += more?.files ?? 0;
+      count.bytes += more?.bytes ?? 0;
+      return findings.add(code, severity, path, message, about);
+    },
+  };
+}
+
+/** @returns undefined: it is no text of `leftOutText`. */
+function parseLeftOutText(text: string): LeftOutCount | undefined {
+  const [, files, bytes] = /^(\d+) messages of (\d+) bytes are left out/.exec(text) ?? [];
+  return files === undefined || bytes === undefined
+    ? undefined
+    : { files: Number(files), bytes: Number(bytes) };
+}
 
 export interface NotReached {
   messages: number;

@@ -21,7 +21,6 @@ export class RunLimits {
   readonly pace: ((bytes: number) => Promise<void>) | undefined;
   readonly #limits: BackupLimits;
   readonly #context: RunLimitsContext;
-  readonly #began: number;
   #roomAskedMs = Number.NEGATIVE_INFINITY;
 
   constructor(limits: BackupLimits, context: RunLimitsContext) {
@@ -30,14 +29,13 @@ export class RunLimits {
     this.pace = limit === undefined ? undefined : (bytes) => limit.take(bytes);
     this.#limits = limits;
     this.#context = context;
-    this.#began = clock.monotonicMs();
   }
 
   /** The time is over, or the server goes on: no further message is to be read. */
   get isLate(): boolean {
-    const { durationMs } = this.#limits;
+    const { untilMs } = this.#limits;
     if (this.#context.letGo?.aborted === true) return true;
-    return durationMs !== undefined && this.#context.clock.monotonicMs() - this.#began >= durationMs;
+    return untilMs !== undefined && this.#context.clock.monotonicMs() >= untilMs;
   }
 
   /** @returns the error to stop with, now and then; undefined: there is room, as far as is known. */

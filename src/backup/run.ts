@@ -26,6 +26,7 @@ import { carryOverFindings } from "./carry-over-findings.ts";
 import { composeResult } from "./compose-result.ts";
 import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
+import type { FindingSink } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { type LiveSource, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
@@ -41,8 +42,10 @@ import {
   readMailboxListFile,
   TEXT_LIST_VERSION,
 } from "./read-mailbox-list.ts";
+import { countingLeftOut, type LeftOutCount } from "./restrict-messages.ts";
 import { RunLimits } from "./run-limits.ts";
 import { GIVEN_VIEW, type SourceCut } from "./source-cut.ts";
+import { readSpecialUse } from "./special-use.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
@@ -123,6 +126,8 @@ class BackupRun {
   readonly #given: StartedBackup;
   readonly #decisions: Decisions;
   readonly #findings: FindingLog;
+  readonly #leftOut: LeftOutCount = { files: 0, bytes: 0 };
+  readonly #mailboxFindings: FindingSink;
   readonly #files: FileCapture;
   readonly #owners = new OwnerNames();
   readonly #isRacy: (stat: FileStat) => boolean;
@@ -136,12 +141,15 @@ class BackupRun {
     this.#context = context;
     this.#given = given;
     const { startedMs, server, run, backup } = given;
-    this.#decisions = new Decisions(options, server.layout, startedMs);
     this.#findings = new FindingLog({
       nowMs: startedMs,
       acceptRules: context.acceptRules,
       ...(context.temporary === undefined ? {} : { temporary: context.temporary }),
     });
+    const uses = options.filter?.excludeSpecialUse ?? [];
+    const specialUse = readSpecialUse(server.layout, uses, given.view, this.#findings);
+    this.#decisions = new Decisions(options, server.layout, startedMs, specialUse);
+    this.#mailboxFindings = countingLeftOut(this.#findings, this.#leftOut);
     this.#limits = new RunLimits(options.limits ?? {}, { ...context, letGo: context.cut?.letGo });
     this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace, context.live?.holder);
     const racyFromNs = BigInt(Math.min(startedMs, context.cut?.cutMs ?? startedMs)) * 1_000_000n - RACY_NS;
@@ -175,7 +183,7 @@ class BackupRun {
         this.#context.repository.objects,
         (mailbox) => processed.takenOver[kept.positionOf(mailbox) ?? -1] === 1,
         (code, path) => this.#isThere(code, path),
-        this.#findings,
+        this.#mailboxFindings,
       );
       const findings = await this.#findings.finish(
         run.writer,
@@ -200,7 +208,7 @@ class BackupRun {
   }> {
     const { list, text } = await this.#readList();
     const surveyed = await this.#survey();
-    const { kept, excluded, remote } = joinServerMailboxes(
+    const { tasks, excluded, remote } = joinServerMailboxes(
       this.#given.server,
       list,
       surveyed.places,
@@ -209,9 +217,9 @@ class BackupRun {
     );
     return {
       surveyed,
-      kept,
+      kept: tasks,
       mailboxList: text,
-      listing: { style: list?.style, excluded: [...excluded.names()], remote },
+      listing: { style: list?.style, excluded, remote, messagesLeftOut: this.#leftOut },
     };
   }
 
@@ -327,10 +335,13 @@ class BackupRun {
       source: repository.objects,
       files: this.#files,
       pipeline,
-      findings: this.#findings,
+      findings: this.#mailboxFindings,
       isRacy: this.#isRacy,
       keepFile: (name) => this.#decisions.keepFile(name),
-      rules: this.#decisions.rules,
+      excludes: (task) => this.#decisions.excludes(task),
+      keepOfExcluded: (name) => this.#decisions.keepOfExcluded(name),
+      leavesOut: this.#decisions.leavesOut,
+      rulesOf: (task) => this.#decisions.rulesOf(task),
       scrub: (name) => this.#decisions.scrub(name),
       breathe,
       isLate: () => this.#limits.isLate,
@@ -396,6 +407,7 @@ class BackupRun {
     const root = this.#root(surveyed, { ...processed, tree }, pipeline, none, undefined, {
       style: undefined,
       excluded: [],
+      messagesLeftOut: { files: 0, bytes: 0 },
       remote: 0,
     });
     await run.checkpoint(encodeRoot(root));

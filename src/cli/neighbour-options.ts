@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import type { Command } from "commander";
 import { limited } from "../backend/limited.ts";
 import type { BackupLimits } from "../backup/options.ts";
+import type { Clock } from "../base/clock.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { lowerPriority } from "../base/posix-priority.ts";
@@ -36,7 +37,10 @@ export function addNeighbourOptions(command: Command): Command {
 }
 
 /** @throws {CyrvaultError} `USAGE`. */
-export function neighbourOptions(given: NeighbourGiven): {
+export function neighbourOptions(
+  given: NeighbourGiven,
+  clock: Clock,
+): {
   readonly threads: number;
   readonly limits: BackupLimits;
 } {
@@ -44,7 +48,7 @@ export function neighbourOptions(given: NeighbourGiven): {
     threads: given.threads === undefined ? neighbourThreads() : parseThreads(given.threads),
     limits: {
       readRate: optional(given.readLimit, (text) => parseBytes(text, "--read-limit")),
-      durationMs: optional(given.maxDuration, (text) => parseSpan("--max-duration", text)),
+      untilMs: optional(given.maxDuration, (text) => clock.monotonicMs() + parseSpan("--max-duration", text)),
       freeBytes: optional(given.minFree, (text) => parseBytes(text, "--min-free")),
     },
   };

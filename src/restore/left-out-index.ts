@@ -2,7 +2,6 @@
  * Mailboxes that a backup holds without all of their messages, because it was asked to: what a restore makes of them.
  * The cyrus.index stored is the server's own; written is one in which what is not there is expunged.
  */
-import type { ByteString } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import { parseAnnotationKey, parseAnnotationValue } from "../cyrus/annotations.ts";
 import { readDatabase } from "../cyrus/database.ts";

@@ -4,6 +4,7 @@ import type { BackupOptions, BackupResult } from "../../backup/options.ts";
 import { type BackupPlan, planBackup } from "../../backup/plan.ts";
 import { runBackup } from "../../backup/run.ts";
 import { fromText, toText } from "../../base/byte-string.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 import { compileLater } from "../../base/compile-later.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
@@ -16,6 +17,7 @@ import { isHere } from "../../store/stale-run.ts";
 import { BACKUP_MODES, parseMode } from "../backup-mode.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { addFilterOptions, type FilterGiven, filterOptions } from "../filter-options.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { type LiveParts, type LiveReport, liveLines, withLive } from "../live-mode.ts";
@@ -35,7 +37,7 @@ import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../
 import { type RunStatus, withStatusFile } from "../status-file.ts";
 import { type CutParts, type CutResult, viewLines, viewObject, withCut } from "../with-cut.ts";
 
-interface Options extends NeighbourGiven, SnapshotGiven {
+interface Options extends NeighbourGiven, SnapshotGiven, FilterGiven {
   readonly config?: string;
   readonly root: string;
   readonly map?: readonly string[];
@@ -99,15 +101,16 @@ export const registerBackup: Register = (program, act) => {
       ),
     );
   addSnapshotOptions(command);
+  addFilterOptions(command);
   addNeighbourOptions(command);
   act<Options>(command, async (session, _args, given) => {
     keepMemorySmall();
     compileLater();
     const mode = parseMode(given.mode);
     if (mode === "two-pass") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
-    if (given.dryRun === true) return await dryRun(session, given, backupOptions(given));
+    if (given.dryRun === true) return await dryRun(session, given, backupOptions(given, session.clock));
     return await withStatusFile(session, given.statusFile, async (status) => {
-      const options = backupOptions(given);
+      const options = backupOptions(given, session.clock);
       return await backUp(session, given, options, status);
     });
   });
@@ -172,7 +175,7 @@ async function dryRun(session: Session, given: Options, options: BackupOptions):
   });
 }
 
-export function backupOptions(given: Options): BackupOptions {
+export function backupOptions(given: Options, clock: Clock = systemClock): BackupOptions {
   return {
     config: given.config === undefined ? undefined : fromText(resolve(given.config)),
     root: fromText(resolve(given.root)),
@@ -184,7 +187,8 @@ export function backupOptions(given: Options): BackupOptions {
     withSearch: given.withSearch === true,
     compression: parseCompression(given.compression),
     scrub: given.scrub === undefined ? 0 : parseShare(given.scrub),
-    ...neighbourOptions(given),
+    ...neighbourOptions(given, clock),
+    filter: filterOptions(given),
     checkpointMs:
       given.checkpointInterval === undefined ? CHECKPOINT_MS : parseInterval(given.checkpointInterval),
     checkpointBytes:

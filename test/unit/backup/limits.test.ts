@@ -9,7 +9,7 @@ describe("--max-duration", () => {
     using site = await Site.make();
     site.server.add("user.anna", ["one", "two", "three"]);
     site.server.add("user.bob", ["four"]);
-    const late = await site.backUp({ limits: { durationMs: 0 } });
+    const late = await site.backUp({ limits: { untilMs: 0 } });
     expect(late).toMatchObject({
       mailboxes: { total: 2, new: 2 },
       messages: { total: 0, read: 0 },
@@ -34,7 +34,7 @@ describe("--max-duration", () => {
     const anna = site.server.add("user.anna", ["one", "two"]);
     await site.backUp();
     site.server.append(anna, "three");
-    const late = await site.backUp({ limits: { durationMs: 0 } });
+    const late = await site.backUp({ limits: { untilMs: 0 } });
     expect(late).toMatchObject({ messages: { total: 2, read: 0 }, incomplete: true });
     expect(codesOf(late)).toEqual(["not-reached"]);
     expect(await site.backUp()).toMatchObject({ messages: { total: 3, read: 1 }, incomplete: false });
@@ -48,7 +48,7 @@ describe("--max-duration", () => {
     if (first === undefined) throw new Error("no message");
     first.bytes = mail("one, but otherwise");
     site.server.writeIndex(anna);
-    const late = await site.backUp({ limits: { durationMs: 0 } });
+    const late = await site.backUp({ limits: { untilMs: 0 } });
     expect(late.findings[0]?.message).toMatch(/^1 .*for 1 of them/);
     expect((await site.messages(late, "user.anna")).get(1)?.text).toContain("one\r\n");
     expect(await site.backUp()).toMatchObject({ messages: { total: 2, read: 1 } });
@@ -58,7 +58,7 @@ describe("--max-duration", () => {
     using site = await Site.make();
     site.server.add("user.anna", ["one"]);
     const acceptRules = ["not-reached"];
-    const late = await site.backUp({ limits: { durationMs: 0 } }, { acceptRules });
+    const late = await site.backUp({ limits: { untilMs: 0 } }, { acceptRules });
     expect(late).toMatchObject({ messages: { total: 0 }, incomplete: false });
     expect(await site.backUp({}, { acceptRules })).toMatchObject({ messages: { total: 1, read: 1 } });
   });

@@ -85,7 +85,7 @@ async function plan({ listed, archive, entries = [], ...rest }: Given): Promise<
     { role: "data", before: 0, uids: uids(listed) },
     ...(archive === undefined ? [] : [{ role: "archive" as const, before: 1, uids: uids(archive) }]),
   ];
-  return await collect(
+  const planned = await collect(
     planMessages({
       directories,
       columns: undefined,
@@ -102,6 +102,7 @@ async function plan({ listed, archive, entries = [], ...rest }: Given): Promise<
       ...rest,
     }),
   );
+  return planned.filter((decision) => decision.action !== "leave-out");
 }
 
 const brief = (decisions: readonly MessageDecision[]): string[] =>

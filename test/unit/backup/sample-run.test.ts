@@ -134,7 +134,7 @@ test("a plan stores nothing, and says what is left out and excluded", async () =
   expect(plan).toMatchObject({
     server: "tiny",
     parent: undefined,
-    mailboxes: { total: 1, new: 1 },
+    mailboxes: { total: 2, new: 2 },
     messagesToReadAtMost: 1,
     excluded: ["user.bob"],
   });

@@ -22,6 +22,8 @@ export interface TinyMessage {
   /** What the index says, where that differs from the file. */
   guid?: Uint8Array;
   size?: number;
+  /** Seconds. */
+  internalDate?: number;
 }
 
 export interface TinyMailbox {
@@ -163,6 +165,15 @@ export class TinyServer {
     );
   }
 
+  /** A flipped bit in the record of a position (from 0). */
+  damageRecord(mailbox: TinyMailbox, position: number): void {
+    const path = join(this.directory(mailbox), "cyrus.index");
+    const bytes = readFileSync(path);
+    const at = 160 + position * 112 + 24;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(path, bytes);
+  }
+
   /** @param lines - further entries: twice the same uniqueid, odd names, … */
   writeList(further: readonly Partial<MailboxListEntry>[] = []): void {
     const entries = [...this.mailboxes.values()].map(({ name, uniqueid, uidvalidity }) =>
@@ -211,10 +222,10 @@ export function sha1(bytes: Uint8Array): Buffer {
   return createHash("sha1").update(bytes).digest();
 }
 
-function recordOf({ uid, bytes, flagWord, guid, size }: TinyMessage): IndexRecord {
+function recordOf({ uid, bytes, flagWord, guid, size, internalDate = 0 }: TinyMessage): IndexRecord {
   return {
     uid,
-    internalDateNs: 0n,
+    internalDateNs: BigInt(internalDate) * 1_000_000_000n,
     sentDateNs: 0n,
     size: size ?? bytes.length,
     headerSize: 0,
