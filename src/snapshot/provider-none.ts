@@ -35,11 +35,9 @@ export class NoneProvider implements Provider {
     if (this.#running === undefined) return [];
     if (allowTorn) return [`read the tree although ${this.#running}: what is read may be torn`];
     const command = advice();
+    const instead = command === undefined ? "stop Cyrus, or take a view (--snapshot)" : `\`${command}\``;
     throw new CyrvaultError("USAGE", `${this.#running}: what is read while it changes may be torn`, {
-      hint: `${command === undefined ? "stop Cyrus" : `\`cyrvault doctor\` recommends:\n${command}\n`}; --allow-torn takes it as it is`.replace(
-        "\n;",
-        "\nor",
-      ),
+      hint: `${instead}; --allow-torn reads it as it is`,
     });
   }
 

@@ -1,0 +1,277 @@
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CyrvaultError } from "../../../src/base/errors.ts";
+import { createLogger, type LogRecord } from "../../../src/base/log.ts";
+import { Journal, journalFile } from "../../../src/snapshot/journal.ts";
+import { quiesceNone } from "../../../src/snapshot/quiesce-none.ts";
+import { type HeldView, planView, withView } from "../../../src/snapshot/take-view.ts";
+import { type TempDir, tempDir } from "../../support/temp-dir.ts";
+import { Killed } from "./machine.ts";
+import { SITES, type Site } from "./views.ts";
+
+let dir: TempDir;
+let logged: LogRecord[];
+beforeEach(() => {
+  dir = tempDir();
+  logged = [];
+});
+afterEach(() => dir.remove());
+
+const log = createLogger((record) => logged.push(record), "debug");
+const KINDS = Object.keys(SITES) as (keyof typeof SITES)[];
+const SERVER = "mail.example.org";
+
+function openJournal({ machine }: Pick<Site, "machine">): Promise<Journal> {
+  return Journal.open({
+    directory: dir.path,
+    server: SERVER,
+    hostFor: () => machine,
+    startedBy: () => [],
+    log,
+  });
+}
+
+interface Signals {
+  readonly signal?: AbortSignal;
+  readonly hurry?: AbortSignal;
+  readonly pollMs?: number;
+}
+
+function inView<T>(site: Site, use: (held: HeldView) => Promise<T>, signals: Signals = {}) {
+  const never = new AbortController().signal;
+  const { provider, places } = site;
+  const openHoldings = () => openJournal(site);
+  return withView(
+    {
+      provider,
+      quiesce: quiesceNone,
+      places,
+      openHoldings,
+      log,
+      signal: never,
+      hurry: never,
+      pollMs: 60_000,
+      ...signals,
+    },
+    use,
+  );
+}
+
+const written = () => readFileSync(journalFile(dir.path, SERVER), "utf8");
+
+describe.each(KINDS)("a view by %s", (kind) => {
+  test("lies elsewhere while it is used, and nothing is left of it afterwards", async () => {
+    const site = SITES[kind]();
+    const { result, problem } = await inView(site, async ({ view, finish }) => {
+      expect(site.left()).not.toEqual([]);
+      expect(written()).not.toBe("");
+      const elsewhere = view.mappings.map(({ to }) => to);
+      expect(elsewhere.every((place) => !site.places.roots.includes(place))).toBe(true);
+      const report = await finish([]);
+      return report.snapshot;
+    });
+    expect(result).toBe(site.provider.name);
+    expect(problem).toBeUndefined();
+    expect(site.left()).toEqual([]);
+    expect(written()).toBe("");
+  });
+
+  test("is only planned by a plan", async () => {
+    const site = SITES[kind]();
+    const lines = await planView({ ...site, quiesce: quiesceNone });
+    expect(lines.length).toBeGreaterThan(0);
+    expect(site.left()).toEqual([]);
+    expect(site.machine.commands.join("\n")).not.toMatch(/lvcreate|snapshot -r|zfs|mount|\/bin\/sh/);
+  });
+
+  test("is given back when whoever uses it fails, and that failure is the one to tell", async () => {
+    const site = SITES[kind]();
+    await expect(
+      inView(site, () => Promise.reject(new CyrvaultError("NO_SPACE", "full"))),
+    ).rejects.toMatchObject({ code: "NO_SPACE" });
+    expect(site.left()).toEqual([]);
+    expect(written()).toBe("");
+  });
+
+  test("takes as many steps as the tests below fail", async () => {
+    const site = SITES[kind]();
+    site.machine.fault = { at: site.steps - 1, isDone: false, kind: "fails" };
+    await expect(inView(site, async () => "used")).rejects.toMatchObject({ code: "SNAPSHOT_FAILED" });
+    const other = SITES[kind]();
+    other.machine.fault = { at: other.steps, isDone: true, kind: "fails" };
+    await expect(inView(other, async () => "used")).resolves.toMatchObject({ result: "used" });
+  });
+
+  test.each([false, true])(
+    "of which any step fails (with its effect: %s) leaves nothing behind",
+    async (isDone) => {
+      for (let at = 0; at < SITES[kind]().steps; at++) {
+        const site = SITES[kind]();
+        site.machine.fault = { at, isDone, kind: "fails" };
+        await expect(inView(site, async () => "used")).rejects.toMatchObject({ code: "SNAPSHOT_FAILED" });
+        expect(site.left(), `step ${at}`).toEqual([]);
+        expect(written()).toBe("");
+      }
+    },
+  );
+
+  test.each([false, true])(
+    "whose taker is killed at any step (with its effect: %s) is given back by the next start",
+    async (isDone) => {
+      for (let at = 0; ; at++) {
+        const site = SITES[kind]();
+        site.machine.fault = { at, isDone, kind: "kills" };
+        await inView(site, async () => "used").catch((error: unknown) => {
+          if (!(error instanceof Killed)) throw error;
+        });
+        if (!site.machine.isKilled) {
+          expect(at, "also while it is given back").toBeGreaterThan(site.steps);
+          return;
+        }
+        expect(written()).not.toBe("");
+        site.machine.isKilled = false;
+        site.machine.fault = undefined;
+        const journal = await openJournal(site);
+        expect(site.left(), `step ${at}`).toEqual([]);
+        expect(journal.isEmpty).toBe(true);
+        journal.close();
+        expect(written()).toBe("");
+      }
+    },
+  );
+
+  test("is not taken by a second start while the first is at work", async () => {
+    const first = SITES[kind]();
+    const second = SITES[kind]();
+    await inView(first, async () => {
+      await expect(inView(second, async () => "used")).rejects.toMatchObject({ code: "LOCKED" });
+    });
+    expect(second.machine.commands).toEqual([]);
+  });
+});
+
+test("what cannot be given back is named, stays written down, and the next start tries again", async () => {
+  const site = SITES.lvm();
+  const { problem } = await inView(site, async () => {
+    site.machine.busy = 1000;
+  });
+  expect(problem).toMatchObject({ code: "SNAPSHOT_FAILED" });
+  expect(problem?.message).toMatch(/the mount at \/run\/cyrvault\/cyrvault-.*target is busy/);
+  expect(site.machine.slept).toBeGreaterThan(10_000);
+  expect(site.machine.commands.filter((line) => line.includes("umount")).join()).not.toMatch(/-l|--lazy|-f/);
+  expect(written()).not.toBe("");
+  site.machine.busy = 1;
+  (await openJournal(site)).close();
+  expect(site.left()).toEqual([]);
+});
+
+test("a volume without our tag is not removed, whatever the journal says", async () => {
+  const { machine } = SITES.lvm();
+  const journal = await openJournal({ machine });
+  const thing = { kind: "lvm-snapshot", group: "vg0", name: "spool" } as const;
+  await journal.hold(thing, async () => undefined);
+  await expect(journal.release(thing)).rejects.toThrow("does not carry the tag");
+  expect(machine.volumes.has("vg0/spool")).toBe(true);
+  journal.close();
+});
+
+test("a torn last line and lines that nobody understands are passed over", async () => {
+  const site = SITES.zfs();
+  const journal = await openJournal(site);
+  site.machine.zfsSnapshots.add("tank/a@x");
+  await journal.hold({ kind: "zfs-snapshots", names: ["tank/a@x"] }, async () => undefined);
+  journal.close();
+  const { appendFileSync } = await import("node:fs");
+  appendFileSync(
+    journalFile(dir.path, SERVER),
+    'nonsense\n{"hold":{"kind":"mount"},"number":7}\n{"hold":{"kind":"zfs-sn',
+  );
+  (await openJournal(site)).close();
+  expect(site.left()).toEqual([]);
+  expect(logged.filter(({ message }) => message.includes("cannot be read"))).toHaveLength(2);
+});
+
+test("what commands of a dead run still make is waited for", async () => {
+  const { machine } = SITES.zfs();
+  const options = { directory: dir.path, server: SERVER, hostFor: () => machine, log };
+  const journal = await Journal.open({ ...options, startedBy: () => [] });
+  await journal.hold({ kind: "zfs-snapshots", names: ["tank/a@x"] }, async () => undefined);
+  journal.close();
+  let looks = 0;
+  const startedBy = () => {
+    if (++looks < 3) return [4711];
+    machine.zfsSnapshots.add("tank/a@x");
+    return [];
+  };
+  (await Journal.open({ ...options, startedBy })).close();
+  expect(machine.zfsSnapshots.size).toBe(0);
+});
+
+test("the hurried do not wait for whoever reads, and leave nothing behind", async () => {
+  const site = SITES.lvm();
+  const hurry = new AbortController();
+  const work = inView(
+    site,
+    () => {
+      setImmediate(() => hurry.abort(new CyrvaultError("INTERRUPTED", "twice")));
+      return new Promise<never>(() => undefined);
+    },
+    { hurry: hurry.signal },
+  );
+  await expect(work).rejects.toMatchObject({ code: "INTERRUPTED" });
+  expect(site.left()).toEqual([]);
+});
+
+test("interrupted before the view is used, nothing is read and nothing is left", async () => {
+  const site = SITES.btrfs();
+  const signal = AbortSignal.abort(new CyrvaultError("INTERRUPTED", "interrupted"));
+  await expect(inView(site, async () => "used", { signal })).rejects.toMatchObject({ code: "INTERRUPTED" });
+  expect(site.left()).toEqual([]);
+});
+
+describe("a snapshot that overflows", () => {
+  const overflow = ({ machine }: Site, given: object) => {
+    for (const [name, volume] of machine.volumes)
+      if (name.includes("cyrvault-")) Object.assign(volume, given);
+  };
+
+  test.each([
+    ["is invalid", { attributes: "swi-I-s---", data: "100.00" }],
+    ["is nearly full", { data: "95.20" }],
+  ])("stops the backup before its commit: it %s", async (_, given) => {
+    const site = SITES.lvm();
+    const work = inView(site, async ({ finish }) => {
+      overflow(site, given);
+      await finish([]);
+    });
+    await expect(work).rejects.toMatchObject({ code: "SNAPSHOT_FAILED" });
+    expect(site.left()).toEqual([]);
+  });
+
+  test("is seen while the backup is reading", async () => {
+    const site = SITES.lvm();
+    const work = inView(
+      site,
+      async ({ signal }) => {
+        overflow(site, { attributes: "swi-I-s---" });
+        await new Promise((_, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason));
+        });
+      },
+      { pollMs: 1 },
+    );
+    await expect(work).rejects.toMatchObject({
+      code: "SNAPSHOT_FAILED",
+      message: expect.stringContaining("overflowed"),
+    });
+  });
+
+  test("of a thin one, by its pool", async () => {
+    const site = SITES["lvm-thin"]();
+    const work = inView(site, async ({ finish }) => {
+      Object.assign(site.machine.volumes.get("vg0/pool") ?? {}, { metadata: "96.00" });
+      await finish([]);
+    });
+    await expect(work).rejects.toThrow("the thin pool vg0/pool is 96 % full");
+  });
+});
