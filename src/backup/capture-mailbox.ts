@@ -58,6 +58,8 @@ export interface MailboxCaptureContext {
   readonly holder?: SourceHolder | undefined;
   /** No further message is to be read. */
   readonly isLate: () => boolean;
+  /** Of a tree in use: what does not prove to be of one moment is looked at again, and so is what anything is said about. */
+  readonly mustProve?: boolean;
 }
 
 /** One mailbox, one capture. */
@@ -120,7 +122,7 @@ export class MailboxCapture {
   }
 
   #entry(
-    { files, header, columns }: KnownMailbox,
+    { files, header, columns, isProven }: KnownMailbox,
     messages: { tree: PageTree; bytes: number },
   ): MailboxEntry {
     const { name, list, place } = this.#task;
@@ -146,7 +148,10 @@ export class MailboxCapture {
       files,
       messagePages: messages.tree,
       openFindings: this.#openFindings,
-      racy: directories.some(({ stat }) => this.#context.isRacy(stat)) || files.some(({ racy }) => racy),
+      racy:
+        (this.#context.mustProve === true && !isProven) ||
+        directories.some(({ stat }) => this.#context.isRacy(stat)) ||
+        files.some(({ racy }) => racy),
       rules: this.#context.rulesOf(this.#task),
     };
   }
@@ -187,7 +192,9 @@ export class MailboxCapture {
       mayReuse: sameMailbox && !this.#context.scrub(this.#task.name),
       hasFile: (directory, uid) => {
         const { role, realPath } = this.#directories[directory] as DirectoryNow;
-        return role !== "meta" && lstatSource(joinPath(realPath, `${uid}.` as ByteString))?.type === "file";
+        if (role === "meta") return false;
+        const path = joinPath(realPath, `${uid}.` as ByteString);
+        return held.asidePath(path) !== undefined || lstatSource(path)?.type === "file";
       },
       statOf: (directory, uid) => {
         const { realPath } = this.#directories[directory] as DirectoryNow;
@@ -319,7 +326,7 @@ export class MailboxCapture {
       mailbox: this.#task.name,
       ...(uid === undefined ? {} : { uid }),
     });
-    if (severity !== "note" && !accepted) this.#openFindings++;
+    if ((severity !== "note" || this.#context.mustProve === true) && !accepted) this.#openFindings++;
   }
 }
 

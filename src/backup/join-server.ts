@@ -6,10 +6,11 @@ import type { Decisions } from "./decisions.ts";
 import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
 import { ListedMailboxes } from "./listed-mailboxes.ts";
 import { joinMailboxes } from "./mailbox-join.ts";
-import type { MailboxPlaces } from "./mailbox-places.ts";
+import type { MailboxPlace, MailboxPlaces } from "./mailbox-places.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { MailboxList } from "./read-mailbox-list.ts";
 import { readPlaceHeader } from "./read-place-header.ts";
+import { requireRoomFor } from "./room-for-excluded.ts";
 
 export interface ExcludedMailbox {
   readonly name: ByteString;
@@ -30,6 +31,7 @@ export function joinServerMailboxes(
   places: MailboxPlaces,
   decisions: Decisions,
   findings: FindingSink,
+  isYetToCome?: (place: MailboxPlace) => boolean,
 ): JoinedServer {
   const rules: PathRules = {
     hashImapSpool: layout.hashImapSpool,
@@ -44,6 +46,7 @@ export function joinServerMailboxes(
     findings: list === undefined ? new BufferedFindings() : findings,
     listPath: list?.path ?? configPath,
     readHeader: readPlaceHeader,
+    isYetToCome,
   });
   const excluded: ExcludedMailbox[] = [];
   if (decisions.mayExclude)
@@ -51,5 +54,6 @@ export function joinServerMailboxes(
       const option = decisions.excludedBy(task);
       if (option !== undefined) excluded.push({ name: task.name, option });
     }
+  requireRoomFor(excluded.map(({ name }) => name));
   return { tasks, excluded, remote };
 }

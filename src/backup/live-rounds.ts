@@ -14,6 +14,7 @@ import type { LockTimes } from "../source/live/lock-times.ts";
 import type { LockedReader } from "../source/live/locked-reader.ts";
 import { lstatSource } from "../source/read-file.ts";
 import { uniqueidOfPlace } from "./mailbox-history.ts";
+import type { MailboxPlace } from "./mailbox-places.ts";
 import type { MailboxTasks, PlacedTask } from "./mailbox-tasks.ts";
 import type { MadeBackup } from "./run.ts";
 import type { StartedBackup } from "./start-backup.ts";
@@ -27,6 +28,8 @@ export interface LiveSource {
   readonly listPath: ByteString | undefined;
   /** A key that may only write could not read what the round before has stored. */
   readonly mayRead: boolean;
+  /** Of a directory that no list names: it is younger than the list. */
+  readonly isYetToCome: (place: MailboxPlace) => boolean;
   readonly onRound: (round: LiveRound) => void;
 }
 
@@ -44,12 +47,13 @@ const CLOSING_BYTES_MAX = 64 * 1024 * 1024;
 /** After so many rounds it is taken at one moment as far as it goes. */
 const ROUNDS_MAX = 4;
 const CUTS_MAX = 3;
+const LOOKS_MAX = 8;
 
 /** @throws {CyrvaultError} `KEY_WRITE_ONLY`; as the rounds do. */
 export async function makeInRounds(
   live: LiveSource,
   started: StartedBackup,
-  makeOne: (given: StartedBackup) => Promise<MadeBackup>,
+  makeOne: (given: StartedBackup, mustLookAgain: () => Promise<boolean>) => Promise<MadeBackup>,
 ): Promise<MadeBackup> {
   const { holder } = live;
   if (!live.mayRead) {
@@ -64,7 +68,10 @@ export async function makeInRounds(
   const tally = new Tally();
   let given = started;
   for (let round = 1; ; round++) {
-    const made = await makeOne(given);
+    const made = await makeOne(
+      given,
+      listWasOvertaken(live, async () => undefined),
+    );
     tally.add(made);
     const changed = changedTasks(live, made.tasks);
     if (changed.length === 0 && !holder.listHasChanged) {
@@ -80,9 +87,15 @@ export async function makeInRounds(
       holder.beginRound();
       continue;
     }
-    const cut = await closingCut(live, made.tasks, changed);
+    let cut = await closingCut(live, made.tasks, changed);
     holder.beginRound(cut);
-    const last = await makeOne(given);
+    const last = await makeOne(
+      given,
+      listWasOvertaken(live, async () => {
+        cut = await closingCut(live, made.tasks, changedTasks(live, made.tasks));
+        return cut;
+      }),
+    );
     tally.add(last);
     const achieved =
       cut === undefined
@@ -90,6 +103,21 @@ export async function makeInRounds(
         : `each user of one moment; ${cut.mailboxes.size} mailboxes that went on changing were read at once, at the end`;
     return tally.finish(last, started, viewOf(achieved, live.reader.times));
   }
+}
+
+/** What lies where is looked up after the list was read: with a list of another moment it would not fit. */
+function listWasOvertaken(
+  { holder }: LiveSource,
+  anotherCut: () => Promise<ClosingCut | undefined>,
+): () => Promise<boolean> {
+  let looks = 0;
+  return async () => {
+    if (++looks >= LOOKS_MAX || !holder.listHasChanged) return false;
+    holder.beginRound();
+    const cut = await anotherCut();
+    if (cut !== undefined) holder.beginRound(cut);
+    return true;
+  };
 }
 
 function viewOf(achieved: string, { longestMs, givenUp }: LockTimes): ManifestRoot["view"] {
@@ -168,8 +196,10 @@ class Tally {
     this.#sums.read += bytes.read;
     if (this.#first === undefined) this.#first = made;
     else
-      for (const [position, name] of [...made.tasks.names()].entries())
-        if (made.takenOver[position] !== 1) this.#touched.add(name);
+      for (let at = 0; at < made.tasks.length; at++) {
+        const task = made.takenOver[at] === 1 ? undefined : made.tasks.at(at);
+        if (task !== undefined) this.#touched.add(task.name);
+      }
   }
 
   finish(made: MadeBackup, { parents }: StartedBackup, view: ManifestRoot["view"]): MadeBackup {

@@ -23,6 +23,8 @@ export interface JoinInput {
   readonly rules: PathRules;
   readonly findings: FindingSink;
   readonly listPath: ByteString;
+  /** Of a place that is in no list: it was made after the list was read, and is of a later moment. */
+  readonly isYetToCome?: ((place: MailboxPlace) => boolean) | undefined;
   /** Reads the cyrus.header of a place; undefined where there is none that can be read. */
   readonly readHeader: (place: MailboxPlace) => MailboxHeader | undefined;
 }
@@ -105,6 +107,7 @@ export function joinMailboxes(input: JoinInput): JoinResult {
       lostById.delete(list.uniqueid);
       continue;
     }
+    if (input.isYetToCome?.(place) === true) continue;
     const name = unlistedName(place, header, input.rules, tasks);
     tasks.add(name, undefined, at);
     findings.add(

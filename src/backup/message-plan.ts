@@ -120,7 +120,10 @@ export async function* planMessages(
         found.push(d);
       }
     }
-    if (input.isFrozen === false && !isLeftOut) bringUpToDate(input, uid, found, at);
+    if (input.isFrozen === false && !isLeftOut) {
+      const beforeIn = beforeHere === undefined ? undefined : newPosition.get(beforeHere.directory);
+      bringUpToDate(input, uid, found, at, beforeIn);
+    }
     const decision = isLeftOut
       ? leaveOut(columns as IndexColumns, at)
       : decide(input, uid, found, at, beforeHere);
@@ -136,20 +139,24 @@ function leaveOut(columns: IndexColumns, at: number): LeftOutMessage | undefined
   return { action: "leave-out", uid: columns.uids[at] as number, size: columns.sizes[at] as number };
 }
 
+/** What was found in listings and entries that are not of the index's moment. */
 function bringUpToDate(
   { columns, directories, hasFile }: MessagePlanInput,
   uid: number,
   found: number[],
   at: number,
+  beforeIn: number | undefined,
 ): void {
-  const flags = columns?.flags[at] ?? 0;
-  const isGone = (flags & RECORD_UNLINKED) !== 0;
-  const isYetToCome = columns !== undefined && uid > columns.header.lastUid;
-  if (isGone || isYetToCome) found.length = 0;
-  // What was listed and has no record now: gone meanwhile, unless it is still there.
-  else if (columns !== undefined && at < 0)
-    found.splice(0, found.length, ...found.filter((d) => hasFile(d, uid)));
-  else if (found.length === 0) found.push(...[...directories.keys()].filter((d) => hasFile(d, uid)));
+  if (columns === undefined) return;
+  const isUnlinked = at >= 0 && ((columns.flags[at] as number) & RECORD_UNLINKED) !== 0;
+  const isYetToCome = uid > columns.header.lastUid;
+  if (isUnlinked || isYetToCome) found.length = 0;
+  // What was listed and has no record: gone meanwhile, unless it is still there.
+  else if (at < 0) found.splice(0, found.length, ...found.filter((d) => hasFile(d, uid)));
+  else if (found.length > 0) return;
+  // It may be gone by now: what we have of it need not be read.
+  else if (beforeIn !== undefined) found.push(beforeIn);
+  else found.push(...[...directories.keys()].filter((d) => hasFile(d, uid)));
 }
 
 function decide(

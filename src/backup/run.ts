@@ -26,7 +26,7 @@ import { carryOverFindings } from "./carry-over-findings.ts";
 import { composeResult } from "./compose-result.ts";
 import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
-import type { FindingSink } from "./finding-sink.ts";
+import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { type LiveSource, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
@@ -70,6 +70,8 @@ export interface BackupContext {
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
   /** Nothing is built upon. */
   readonly isFirst?: boolean;
+  /** The tree is in use: only a mailbox that proves to be of one moment is fit to be taken over from this run. */
+  readonly mustProve?: boolean;
   /** Stops the run at the next good place; what was stored so far serves the next one. */
   readonly signal?: AbortSignal;
 }
@@ -100,7 +102,8 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
   const started = await startBackup(options, context);
   try {
     const began = context.clock.monotonicMs();
-    const makeOne = (given: StartedBackup) => new BackupRun(options, context, given).make();
+    const makeOne = (given: StartedBackup, mustLookAgain?: () => Promise<boolean>) =>
+      new BackupRun(options, context, given, mustLookAgain).make();
     const { root, directories } =
       context.live === undefined
         ? await makeOne(started)
@@ -120,6 +123,15 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
   }
 }
 
+/** Everything but the commit. */
+export async function makeBackup(
+  options: BackupOptions,
+  context: BackupContext,
+  started: StartedBackup,
+): Promise<MadeBackup> {
+  return await new BackupRun(options, context, started).make();
+}
+
 class BackupRun {
   readonly #options: BackupOptions;
   readonly #context: BackupContext;
@@ -133,10 +145,17 @@ class BackupRun {
   readonly #isRacy: (stat: FileStat) => boolean;
   readonly #backup: string;
   readonly #began: number;
+  readonly #mustLookAgain: () => Promise<boolean>;
   readonly #limits: RunLimits;
   #lastCheckpoint: { atMs: number; bytes: number };
 
-  constructor(options: BackupOptions, context: BackupContext, given: StartedBackup) {
+  constructor(
+    options: BackupOptions,
+    context: BackupContext,
+    given: StartedBackup,
+    mustLookAgain: () => Promise<boolean> = async () => false,
+  ) {
+    this.#mustLookAgain = mustLookAgain;
     this.#options = options;
     this.#context = context;
     this.#given = given;
@@ -206,15 +225,19 @@ class BackupRun {
     readonly mailboxList: Content | undefined;
     readonly listing: RootInput["listing"];
   }> {
-    const { list, text } = await this.#readList();
+    const findings = new BufferedFindings();
+    const { list, text } = await this.#readList(findings);
     const surveyed = await this.#survey();
     const { tasks, excluded, remote } = joinServerMailboxes(
       this.#given.server,
       list,
       surveyed.places,
       this.#decisions,
-      this.#findings,
+      findings,
+      this.#context.live?.isYetToCome,
     );
+    if (await this.#mustLookAgain()) return await this.#look();
+    findings.replayInto(this.#findings);
     return {
       surveyed,
       kept: tasks,
@@ -224,14 +247,14 @@ class BackupRun {
   }
 
   /** The bytes of the list, a hundred million on a large server, are let go before anything else is looked at. */
-  async #readList(): Promise<{
+  async #readList(findings: FindingSink): Promise<{
     readonly list: Pick<MailboxList, "path" | "style" | "listed"> | undefined;
     readonly text: Content | undefined;
   }> {
     const { view, server } = this.#given;
     const listPath = server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
     const file = await readMailboxListFile(view, listPath, this.#context.live?.holder);
-    const opened = openMailboxList(file, listPath, server.configPath, this.#findings);
+    const opened = openMailboxList(file, listPath, server.configPath, findings);
     if (opened === undefined) return { list: undefined, text: undefined };
     const { path, style, listed } = opened;
     const text = (await this.#textOfParent(opened)) ?? (await this.#storeText(opened));
@@ -345,6 +368,7 @@ class BackupRun {
       scrub: (name) => this.#decisions.scrub(name),
       breathe,
       isLate: () => this.#limits.isLate,
+      mustProve: this.#context.mustProve === true,
       holder: this.#context.live?.holder,
     };
     const processor = new MailboxProcessor(history, capture);

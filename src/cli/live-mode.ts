@@ -1,5 +1,6 @@
 /** `backup --mode live`: the server goes on, and we take its locks. */
 import type { LiveRound, LiveSource } from "../backup/live-rounds.ts";
+import type { MailboxPlace } from "../backup/mailbox-places.ts";
 import type { BackupOptions } from "../backup/options.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { posixCapabilities } from "../base/posix.ts";
@@ -28,28 +29,31 @@ export interface LiveParts {
   readonly signal: AbortSignal;
 }
 
-/** @throws {CyrvaultError} `USAGE` where it cannot be. */
-export async function withLive<T>(
-  session: Session,
-  given: SnapshotGiven,
-  options: BackupOptions,
-  repository: Repository,
-  use: (parts: LiveParts) => Promise<T>,
-): Promise<{ readonly result: T; readonly live: LiveReport }> {
+/** @throws {CyrvaultError} `USAGE`: what does not go with it. */
+export function requireLiveUsage(
+  given: SnapshotGiven & { readonly root: string; readonly map?: readonly string[] },
+): void {
+  if (given.root !== "/" || given.map !== undefined)
+    throw new CyrvaultError(
+      "USAGE",
+      "--mode live reads the running server itself, and --root or --map name another place",
+      { hint: "leave them out, or leave out --mode live" },
+    );
   if ((given.snapshot ?? "none") !== "none" || (given.quiesce ?? "none") !== "none")
     throw new CyrvaultError("USAGE", "--mode live takes no snapshot and stops nothing", {
       hint: "leave out --snapshot and --quiesce, or --mode live",
     });
+}
+
+/** @throws {CyrvaultError} `USAGE` where it cannot be. */
+export async function withLive<T>(
+  session: Session,
+  options: BackupOptions,
+  repository: Repository,
+  use: (parts: LiveParts) => Promise<T>,
+): Promise<{ readonly result: T; readonly live: LiveReport }> {
   const { root, mappings, config, includes, withSearch } = options;
   const view = new SourceView(root, mappings);
-  if (view.isMapped)
-    throw new CyrvaultError(
-      "USAGE",
-      "--mode live reads the running server itself, and --root or --map name another place",
-      {
-        hint: "leave them out, or leave out --mode live",
-      },
-    );
   const { layout, roots } = describeServer({ view, config, includes, withSearch });
   const configStat = lstatSource(
     view.resolve(layout.configDirectory)?.realPath ?? layout.configDirectory,
@@ -80,7 +84,12 @@ export async function withLive<T>(
   };
   try {
     const { signal } = session;
-    const live = { reader, holder, deletedPrefix, listPath, mayRead: repository.mayRead, onRound };
+    const isYetToCome = ({ directories }: MailboxPlace) =>
+      directories.some(({ realPath }) => (lstatSource(realPath)?.stat.ctimeNs ?? startedNs) >= startedNs);
+    const live: LiveSource = {
+      ...{ reader, holder, deletedPrefix, listPath, isYetToCome, onRound },
+      mayRead: repository.mayRead,
+    };
     const result = await use({ live, signal });
     return { result, live: { rounds, locks: reader.times } };
   } finally {

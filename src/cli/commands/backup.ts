@@ -20,7 +20,7 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { addFilterOptions, type FilterGiven, filterOptions } from "../filter-options.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
-import { type LiveParts, type LiveReport, liveLines, withLive } from "../live-mode.ts";
+import { type LiveParts, type LiveReport, liveLines, requireLiveUsage, withLive } from "../live-mode.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import {
   addNeighbourOptions,
@@ -35,6 +35,7 @@ import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../snapshot-options.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
+import { forTwoPasses, passLines, type FirstPassReport, withTwoPasses } from "../two-pass.ts";
 import { type CutParts, type CutResult, viewLines, viewObject, withCut } from "../with-cut.ts";
 
 interface Options extends NeighbourGiven, SnapshotGiven, FilterGiven {
@@ -57,7 +58,11 @@ interface Options extends NeighbourGiven, SnapshotGiven, FilterGiven {
   readonly dryRun?: boolean;
 }
 
-type Taken = Partial<CutResult<BackupResult>> & { readonly result: BackupResult; readonly live?: LiveReport };
+type Taken = Partial<CutResult<BackupResult>> & {
+  readonly result: BackupResult;
+  readonly live?: LiveReport;
+  readonly firstPass?: FirstPassReport;
+};
 
 const CHECKPOINT_MS = 5 * 60_000;
 const CHECKPOINT_BYTES = 4 * 1024 ** 3;
@@ -103,11 +108,12 @@ export const registerBackup: Register = (program, act) => {
   addSnapshotOptions(command);
   addFilterOptions(command);
   addNeighbourOptions(command);
-  act<Options>(command, async (session, _args, given) => {
+  act<Options>(command, async (session, _args, asGiven) => {
     keepMemorySmall();
     compileLater();
-    const mode = parseMode(given.mode);
-    if (mode === "two-pass") throw new CyrvaultError("USAGE", `--mode ${mode} is not there yet`);
+    const mode = parseMode(asGiven.mode);
+    if (mode === "live") requireLiveUsage(asGiven);
+    const given = mode === "two-pass" ? forTwoPasses(asGiven) : asGiven;
     if (given.dryRun === true) return await dryRun(session, given, backupOptions(given, session.clock));
     return await withStatusFile(session, given.statusFile, async (status) => {
       const options = backupOptions(given, session.clock);
@@ -135,25 +141,32 @@ async function backUp(
       const context = { repository, clock, progress, acceptRules, here, onCommitted, freeBytes };
       const make = ({ source, ...parts }: Partial<CutParts & LiveParts>) =>
         session.withProgress(() => runBackup({ ...options, ...source, server }, { ...context, ...parts }));
-      const { result, view, problem, live } = await withLockWait<Taken>(
-        session,
-        parseLockWait(given.lockWait),
-        () =>
-          parseMode(given.mode) === "live"
-            ? withLive(session, given, options, repository, make)
-            : withCut(session, given, options, server, repository, make),
-      );
+      const inMode = async (): Promise<Taken> => {
+        const parts = [session, given, options, server, repository] as const;
+        switch (parseMode(given.mode)) {
+          case "live":
+            return await withLive(session, options, repository, make);
+          case "two-pass":
+            return await withTwoPasses(parts, context, make);
+          case "snapshot":
+            return await withCut(...parts, make);
+        }
+      };
+      const taken = await withLockWait(session, parseLockWait(given.lockWait), inMode);
+      const { result, view, problem, live, firstPass } = taken;
       Object.assign(status, { server: result.server, backup: result.backup });
       if (json)
         await output.object({
           ...backupObject(result),
           view: viewObject(view),
           ...(live === undefined ? {} : { live }),
+          ...(firstPass === undefined ? {} : { firstPass }),
         });
       else
         await printResult(output, result, [
           ...(view === undefined ? [] : viewLines(view)),
           ...(live === undefined ? [] : liveLines(live)),
+          ...(firstPass === undefined ? [] : passLines(firstPass)),
         ]);
       if (problem !== undefined) throw problem;
       return result.incomplete ? EXIT.incomplete : undefined;

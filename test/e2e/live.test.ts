@@ -1,0 +1,106 @@
+/**
+ * Backups of a real Cyrus that goes on: under continuous deliveries, flag changes, expunges, moves (mostly from folders
+ * that are read late to folders that are read early), renames, folders that come and go.
+ */
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { type BackupResult, expectCode, runCli, runJson } from "../support/cli.ts";
+import { type CyrusOptions, CyrusServer } from "../support/cyrus-server.ts";
+import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
+import { ImapClient } from "../support/imap-client.ts";
+import { MailTraffic, type TrafficStep } from "../support/mail-traffic.ts";
+import { inconsistencies, restoredMessages } from "../support/traffic-judge.ts";
+import { makeWorkspace } from "../support/workspace.ts";
+
+const USERS = ["anna", "bruno", "carla"];
+/** What a client may have to wait for anything. */
+const PATIENCE_MS = 1000;
+
+interface LiveResult extends BackupResult {
+  readonly live: {
+    readonly rounds: number;
+    readonly locks: {
+      readonly taken: number;
+      readonly busy: number;
+      readonly givenUp: number;
+      readonly longestMs: number;
+      readonly longestOf: string;
+      readonly longestWaitMs: number;
+    };
+  };
+}
+
+interface Site {
+  readonly server: CyrusServer;
+  readonly env: Readonly<Record<string, string>>;
+  readonly workspace: string;
+}
+
+async function siteWithMail(options: CyrusOptions = {}): Promise<Site> {
+  const workspace = makeWorkspace();
+  const server = await CyrusServer.create(join(workspace, "server"), options);
+  await server.start();
+  onTestFinished(() => server.stop());
+  const admin = await ImapClient.connect(server.ports.imap);
+  for (const user of USERS) await admin.command(`CREATE user${server.separator}${user}`);
+  await admin.logout();
+  const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "secret" };
+  await runJson(["init"], { env });
+  return { server, env, workspace };
+}
+
+const liveArgs = ({ server }: Site) => ["backup", "--config", server.configPath, "--mode", "live"];
+
+/** Backs up while mail flows, and proves what is in it. */
+async function proveLive(site: Site, traffic: MailTraffic, name: string): Promise<LiveResult> {
+  await traffic.waitFor(150);
+  const fromMs = Date.now();
+  const result = await runJson<LiveResult>(liveArgs(site), { env: site.env });
+  const toMs = Date.now();
+  await traffic.waitFor(50);
+  const { locks, rounds } = result.live;
+  console.log(
+    `${name}: ${rounds} rounds in ${toMs - fromMs} ms, ${locks.taken} locks, ${locks.busy} times busy, the longest held ${locks.longestMs.toFixed(1)} ms (${locks.longestOf}), waited for ${locks.longestWaitMs.toFixed(1)} ms; slowest answer to a client: ${traffic.slowest.what}, ${traffic.slowest.ms} ms`,
+  );
+  expect(inconsistencies(result)).toEqual([]);
+  expect(locks.givenUp).toBe(0);
+  const target = join(site.workspace, name);
+  const seen = await restoredMessages(site.server, site.env, result.backup, target, USERS);
+  expect(traffic.throughout(fromMs, toMs).length).toBeGreaterThan(0);
+  expect(traffic.missing(seen, fromMs, toMs)).toEqual([]);
+  return result;
+}
+
+const MOVES: readonly TrafficStep[] = ["move", "move", "move", "append"];
+const IMMEDIATE = ["expunge_mode: immediate"];
+
+const SITES: readonly (readonly [string, CyrusOptions, readonly TrafficStep[] | undefined])[] = [
+  ["of everything, expunges take effect later", { layout: "uuid" }, undefined],
+  ["of everything, expunges take effect at once", { layout: "legacy", extraConfig: IMMEDIATE }, undefined],
+  ["of moves, expunges take effect at once", { layout: "uuid", extraConfig: IMMEDIATE }, MOVES],
+];
+
+describeWithCyrus("a server that goes on while it is backed up", () => {
+  test.each(SITES)("%s: nothing is lost, and nobody waits", async (_, options, steps) => {
+    const site = await siteWithMail(options);
+    const traffic = await MailTraffic.start(site.server, {
+      users: USERS,
+      pauseMs: 20,
+      ...(steps === undefined ? {} : { steps }),
+    });
+    await proveLive(site, traffic, "first");
+    const second = await proveLive(site, traffic, "second");
+    expect(second.parent).not.toBeNull();
+    await traffic.stop();
+    expect(traffic.refusals).toEqual([]);
+    expect(traffic.outages).toEqual([]);
+    expect(traffic.slowest.ms).toBeLessThan(PATIENCE_MS);
+  });
+
+  test("what only a snapshot can have is refused", async () => {
+    const site = await siteWithMail();
+    const result = await runCli([...liveArgs(site), "--root", site.workspace], { env: site.env });
+    expectCode(["backup"], result, [2]);
+    expect(result.stderr).toContain("reads the running server itself");
+  });
+});
