@@ -27,6 +27,8 @@ export interface KnownMailbox {
   readonly files: readonly MailboxFile[];
   readonly header: MailboxHeader | undefined;
   readonly columns: IndexColumns | undefined;
+  /** Header, records, and the checksums over both fit together: of Cyrus 2.4 and later. */
+  readonly isProven: boolean;
 }
 
 export interface MailboxFilesInput {
@@ -56,7 +58,7 @@ export class MailboxFiles {
     const header = await this.#readHeader(files);
     const columns = await this.#readIndex(files, header);
     this.#checkIdentity(header);
-    return { files, header, columns };
+    return { files, header, columns, isProven: columns !== undefined && this.#isProven(columns) };
   }
 
   async #captureFiles(): Promise<MailboxFile[]> {
@@ -88,6 +90,8 @@ export class MailboxFiles {
           captured.push({
             ...common,
             stat: file.stat,
+            // It may have changed between the look and the reading.
+            racy: common.racy || this.#input.isRacy(file.stat),
             ...(file.content === undefined ? {} : { content: file.content }),
           });
         }
@@ -212,6 +216,20 @@ export class MailboxFiles {
         "the mailbox's checksum over all records is not the one that Cyrus keeps",
       );
     }
+  }
+
+  /** What `parseIndexHeader` has checked is not asked again: the CRC of the index's own header. */
+  #isProven({ header, damaged, missingRecords, ordered, syncCrc }: IndexColumns): boolean {
+    const { headerFileCrc, syncCrcBasic } = header;
+    return (
+      this.#headerBytes !== undefined &&
+      headerFileCrc === crc32(this.#headerBytes) &&
+      damaged === 0 &&
+      missingRecords === 0 &&
+      ordered &&
+      syncCrc !== undefined &&
+      syncCrc === syncCrcBasic
+    );
   }
 
   #checkIdentity(header: MailboxHeader | undefined): void {

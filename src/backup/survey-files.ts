@@ -68,6 +68,8 @@ async function toEntry(
   return {
     ...entry,
     stat: captured.stat,
+    // It may have changed between the look and the reading.
+    racy: entry.racy || isRacy(captured.stat),
     ...(captured.content === undefined ? {} : { content: captured.content }),
   };
 }

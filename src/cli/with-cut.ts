@@ -107,6 +107,7 @@ export function viewObject(view: ViewReport | undefined): object | null {
     quiesce,
     consistency,
     heldMs,
+    downtimeSeconds: quiesce === "stop" ? heldMs / 1000 : 0,
     cut: cutMs === undefined ? null : new Date(cutMs).toISOString(),
   };
 }

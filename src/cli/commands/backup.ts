@@ -35,7 +35,7 @@ import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../snapshot-options.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
-import { forTwoPasses, passLines, type FirstPassReport, withTwoPasses } from "../two-pass.ts";
+import { type FirstPassReport, forTwoPasses, passLines, withTwoPasses } from "../two-pass.ts";
 import { type CutParts, type CutResult, viewLines, viewObject, withCut } from "../with-cut.ts";
 
 interface Options extends NeighbourGiven, SnapshotGiven, FilterGiven {

@@ -1,0 +1,31 @@
+/** Scripts that stop and start a test server from outside, as an administrator's own would: on the same ports. */
+import { existsSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import type { CyrusServer } from "./cyrus-server.ts";
+
+export interface CyrusScripts {
+  /** Returns when master has ended. */
+  readonly stop: string;
+  /** Does nothing if it runs. */
+  readonly start: string;
+}
+
+/** The server has been started once: its services have ports. Whoever starts it by script must stop it by script. */
+export async function cyrusScripts(server: CyrusServer): Promise<CyrusScripts> {
+  const pidFile = server.path("run/master.pid");
+  const pid = `pid=$(cat ${pidFile} 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null`;
+  const eatMyData = existsSync("/usr/bin/eatmydata") ? "eatmydata " : "";
+  const master = `${eatMyData}/usr/lib/cyrus/bin/master -C ${server.configPath} -M ${server.path("etc/cyrus.conf")}`;
+  const scripts = {
+    // Whoever started it may not yet have asked how it ended.
+    stop: `${pid} || exit 0\nkill -TERM "$pid"\nwhile grep -q '^State:.[^Z]' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done\n`,
+    start: `${pid} && exit 0\nexec ${master} -p ${pidFile} -d\n`,
+  };
+  const write = async (name: keyof CyrusScripts): Promise<string> => {
+    const path = server.path(`etc/${name}.sh`);
+    await writeFile(path, `#!/bin/sh\n${scripts[name]}`);
+    await chmod(path, 0o755);
+    return path;
+  };
+  return { stop: await write("stop"), start: await write("start") };
+}
