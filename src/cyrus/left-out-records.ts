@@ -133,6 +133,7 @@ class Counting {
   readonly #input: LeftOutInput;
   readonly #counts = { exists: 0, answered: 0, flagged: 0, deleted: 0, unseen: 0, bytes: 0n };
   #expungedBytes = 0n;
+  #annotationBytes = 0n;
   #view: IndexRecordView | undefined;
   /** Over what stays, and over what goes. */
   #stays: SyncCrc | undefined;
@@ -162,7 +163,11 @@ class Counting {
   #go(view: IndexRecordView): void {
     this.messages++;
     if (view.isExpunged) this.#expungedBytes += BigInt(view.size);
-    else this.#goes?.add(view, this.#input.annotations(view.uid));
+    else {
+      const annotations = [...this.#input.annotations(view.uid)];
+      this.#goes?.add(view, annotations);
+      for (const { value } of annotations) this.#annotationBytes += BigInt(value.length);
+    }
   }
 
   #stay(view: IndexRecordView): void {
@@ -181,7 +186,7 @@ class Counting {
   headerAnew(header: IndexHeader): Buffer {
     const { exists, answered, flagged, deleted, unseen, bytes } = this.#counts;
     const atNs = BigInt(Math.floor(this.#input.atMs)) * 1_000_000n;
-    const { syncCrcBasic, syncCrcAnnot, firstExpungedNs, quotaExpungedUsed } = header;
+    const { syncCrcBasic, syncCrcAnnot, firstExpungedNs, quotaExpungedUsed, quotaAnnotUsed } = header;
     const stays = this.#stays as SyncCrc;
     const goes = this.#goes as SyncCrc;
     const none = new SyncCrc(header, []).annot;
@@ -194,8 +199,9 @@ class Counting {
         deletedCount: deleted,
         unseenCount: header.unseenCount === undefined ? undefined : unseen,
         quotaMailboxUsed: bytes,
-        quotaExpungedUsed:
-          quotaExpungedUsed > this.#expungedBytes ? quotaExpungedUsed - this.#expungedBytes : 0n,
+        quotaExpungedUsed: less(quotaExpungedUsed, this.#expungedBytes),
+        // Only of messages that are there: observed on 3.6.1.
+        quotaAnnotUsed: less(quotaAnnotUsed, this.#annotationBytes),
         highestModseq: header.highestModseq + 1n,
         firstExpungedNs: firstExpungedNs === 0n ? atNs : firstExpungedNs,
         options: (header.options | OPTION_NEEDS_REPACK) >>> 0,
@@ -209,6 +215,10 @@ class Counting {
       header.recordBytes,
     );
   }
+}
+
+function less(from: bigint, bytes: bigint): bigint {
+  return from > bytes ? from - bytes : 0n;
 }
 
 function expunge(out: Buffer, start: number, version: number, modseq: bigint, atMs: number): void {

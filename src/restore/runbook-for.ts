@@ -20,7 +20,13 @@ const STYLES: ReadonlySet<string> = new Set<MailboxListStyle>(["text", "dlist", 
 export function runbookFor(options: RestoreOptions, root: ManifestRoot): (restored: Restored) => string {
   const ofBackup = aboutBackup(root);
   return (restored) =>
-    makeRunbook({ ...ofBackup, case: caseOf(options), target: toText(options.target), ...restored });
+    makeRunbook({
+      ...ofBackup,
+      case: caseOf(options),
+      target: toText(options.target),
+      excluded: options.excluded,
+      ...restored,
+    });
 }
 
 /** After a whole loss, with everything restored in place, from whichever backup of this server. Names no mailbox. */

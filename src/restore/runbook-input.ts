@@ -22,6 +22,8 @@ export interface RunbookInput extends SiteOptions {
   readonly remoteEntries: boolean;
   /** One for all backups of this server: it says nothing that is true of `root` alone. For `everything-lost`. */
   readonly anyBackup?: boolean;
+  /** What becomes of mailboxes that were excluded from the backup. */
+  readonly excluded?: RestoreOptions["excluded"];
   /** Where the restore put the text mailbox list. */
   readonly textListPath?: string;
 }

@@ -1,5 +1,6 @@
 /** Runbooks for a server that was lost, whole or in one of its halves. */
 import { escapeForTerminal } from "../base/escape.ts";
+import { excludedNames } from "../manifest/excluded-mailboxes.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { moment, type RunbookInput } from "./runbook-input.ts";
 import { type RunbookSite, shell } from "./runbook-site.ts";
@@ -29,7 +30,7 @@ type WholeServerCase = "everything-lost" | "spool-lost" | "configuration-lost";
 
 export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = {
   "everything-lost": (input, site, version) => {
-    const excluded = excludedOf(input.root);
+    const excluded = excludedOf(input);
     const listed = excluded.length === 0;
     return present([
       ...preparation(input, site, version),
@@ -41,7 +42,9 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
       databaseStep(site, version),
       neverStep(site, version, { remote: input.remoteEntries }),
       derived(input, site, version, false),
-      listed ? undefined : quotaStep(site, "The usage restored counts the excluded mailboxes too."),
+      hasAllMail(input.root)
+        ? undefined
+        : quotaStep(site, "The usage restored counts mail that was left out of the backup, too."),
       input.remoteEntries ? murderStep(site) : undefined,
       proofStep(site, version, input.root.counts.mailboxes, { allListed: !input.anyBackup }),
       ...(site.inPlace ? [startStep(clientsNote(input)), putBackStep(site)] : [bringToItsPlace(site)]),
@@ -74,7 +77,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
           version.byUniqueid
             ? "- Folders renamed since then keep their files; their cyrus.header has the old name until they are next written."
             : "- Folders renamed since then have their files under the old name: move the directory before you go on.",
-          ...excludedNote(input.root),
+          ...excludedNote(input),
         ],
       },
       derived(input, site, version, true),
@@ -175,17 +178,26 @@ function clientsNote({ root, anyBackup }: RunbookInput): string[] {
   ];
 }
 
-function excludedNote(root: ManifestRoot): string[] {
-  const excluded = excludedOf(root);
+function excludedNote({ root }: RunbookInput): string[] {
+  const excluded = excludedNames(root, true);
   if (excluded.length === 0) return [];
+  const { excludeMailboxes, excludeSpecialUse = [] } = root.selection;
   return [
-    `- ${excluded.length} mailboxes were excluded from the backup (${root.selection.excludeMailboxes.join(", ")}). They are in the`,
+    `- ${excluded.length} mailboxes were excluded from the backup (${[...excludeMailboxes, ...excludeSpecialUse].join(", ")}). They are in the`,
     "  list, and their mail is not in this backup.",
   ];
 }
 
-function excludedOf(root: ManifestRoot): string[] {
-  return root.leftOut.filter(({ reason }) => reason.includes("--exclude-mailbox")).map(({ path }) => path);
+/** Those that the restored server does not have: of the others there are empty mailboxes. */
+function excludedOf({ root, excluded }: RunbookInput): string[] {
+  return excludedNames(root, excluded === "absent");
+}
+
+function hasAllMail(root: ManifestRoot): boolean {
+  const { excludeLarger, excludeOlderMs } = root.selection;
+  return (
+    excludedNames(root, true).length === 0 && excludeLarger === undefined && excludeOlderMs === undefined
+  );
 }
 
 function present(steps: readonly (Step | undefined)[]): Step[] {
