@@ -313,6 +313,8 @@ export class MailboxCapture {
     try {
       const listing = listDirectory(realPath, "collect", stat.size);
       if (listing !== undefined) return listing;
+      // On a live server it may have got another name; what was held of it stands.
+      if (this.#context.holder !== undefined) return EMPTY_LISTING;
       this.#find("file-vanished", "error", path, "the mailbox's directory vanished while it was read");
     } catch (error) {
       if (!isCyrvaultError(error, "IO")) throw error;

@@ -9,7 +9,7 @@ import { userOf } from "../cyrus/mailbox-name.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { MailboxToHold } from "../source/held.ts";
 import { takeClosingCut } from "../source/live/closing-cut.ts";
-import { type ClosingCut, indexPathOf, type LiveHolder } from "../source/live/live-holder.ts";
+import { type ClosingCut, indexPathsOf, type LiveHolder } from "../source/live/live-holder.ts";
 import type { LockTimes } from "../source/live/lock-times.ts";
 import type { LockedReader } from "../source/live/locked-reader.ts";
 import { lstatSource } from "../source/read-file.ts";
@@ -33,6 +33,11 @@ export interface LiveSource {
   readonly onRound: (round: LiveRound) => void;
 }
 
+/** @returns true: what was found does not go together, and is to be looked for once more. */
+export type LookAgain = (tasks: MailboxTasks) => Promise<boolean>;
+
+type MakeOne = (given: StartedBackup, mustLookAgain?: LookAgain) => Promise<MadeBackup>;
+
 export interface LiveRound {
   /** From 1. */
   readonly round: number;
@@ -53,7 +58,7 @@ const LOOKS_MAX = 8;
 export async function makeInRounds(
   live: LiveSource,
   started: StartedBackup,
-  makeOne: (given: StartedBackup, mustLookAgain: () => Promise<boolean>) => Promise<MadeBackup>,
+  makeOne: MakeOne,
 ): Promise<MadeBackup> {
   const { holder } = live;
   if (!live.mayRead) {
@@ -68,10 +73,7 @@ export async function makeInRounds(
   const tally = new Tally();
   let given = started;
   for (let round = 1; ; round++) {
-    const made = await makeOne(
-      given,
-      listWasOvertaken(live, async () => undefined),
-    );
+    const made = await makeOne(given);
     tally.add(made);
     const changed = changedTasks(live, made.tasks);
     if (changed.length === 0 && !holder.listHasChanged) {
@@ -83,41 +85,40 @@ export async function makeInRounds(
     // The next round reads what this one has stored.
     await started.run.writer.flush();
     given = { ...started, parents: { ...started.parents, backup: made.root, checkpoints: [] } };
-    if (!isLast) {
-      holder.beginRound();
-      continue;
-    }
-    let cut = await closingCut(live, made.tasks, changed);
-    holder.beginRound(cut);
-    const last = await makeOne(
-      given,
-      listWasOvertaken(live, async () => {
-        cut = await closingCut(live, made.tasks, changedTasks(live, made.tasks));
-        return cut;
-      }),
-    );
+    holder.beginRound();
+    if (!isLast) continue;
+    const { last, achieved } = await closingRound(live, given, makeOne);
     tally.add(last);
-    const achieved =
-      cut === undefined
-        ? "each mailbox of a moment of its own"
-        : `each user of one moment; ${cut.mailboxes.size} mailboxes that went on changing were read at once, at the end`;
     return tally.finish(last, started, viewOf(achieved, live.reader.times));
   }
 }
 
-/** What lies where is looked up after the list was read: with a list of another moment it would not fit. */
-function listWasOvertaken(
-  { holder }: LiveSource,
-  anotherCut: () => Promise<ClosingCut | undefined>,
-): () => Promise<boolean> {
+async function closingRound(
+  live: LiveSource,
+  given: StartedBackup,
+  makeOne: MakeOne,
+): Promise<{ readonly last: MadeBackup; readonly achieved: string }> {
+  const { holder } = live;
   let looks = 0;
-  return async () => {
-    if (++looks >= LOOKS_MAX || !holder.listHasChanged) return false;
-    holder.beginRound();
-    const cut = await anotherCut();
+  let achieved = "";
+  const last = await makeOne(given, async (tasks) => {
+    const cut = await closingCut(live, tasks);
+    // What lies where was looked up by the list of a moment before: it must still be the same.
+    const listIsOlder = holder.listHasChanged;
+    if (listIsOlder && ++looks < LOOKS_MAX) {
+      discard(cut);
+      holder.beginRound();
+      return true;
+    }
+    achieved =
+      cut === undefined
+        ? "each mailbox of a moment of its own"
+        : `each user of one moment; ${cut.mailboxes.size} mailboxes that went on changing were read at once, at the end`;
+    if (listIsOlder) achieved += "; the mailbox list is of a moment before";
     if (cut !== undefined) holder.beginRound(cut);
-    return true;
-  };
+    return false;
+  });
+  return { last, achieved };
 }
 
 function viewOf(achieved: string, { longestMs, givenUp }: LockTimes): ManifestRoot["view"] {
@@ -135,19 +136,16 @@ function changedTasks({ holder }: LiveSource, tasks: MailboxTasks): PlacedTask[]
 function isLittle(changed: readonly PlacedTask[]): boolean {
   if (changed.length > CLOSING_MAILBOXES_MAX) return false;
   let bytes = 0;
-  for (const task of changed) bytes += lstatSource(indexPathOf(directoriesOf(task)))?.stat.size ?? 0;
+  for (const task of changed)
+    for (const path of indexPathsOf(directoriesOf(task))) bytes += lstatSource(path)?.stat.size ?? 0;
   return bytes <= CLOSING_BYTES_MAX;
 }
 
 /** Of the users whose mailboxes have changed; again, with more of them, while others' change meanwhile. */
-async function closingCut(
-  live: LiveSource,
-  tasks: MailboxTasks,
-  changedBefore: readonly PlacedTask[],
-): Promise<ClosingCut | undefined> {
+async function closingCut(live: LiveSource, tasks: MailboxTasks): Promise<ClosingCut | undefined> {
   const { holder, reader, deletedPrefix, listPath } = live;
   const userOfTask = ({ name }: PlacedTask) => userOf(name, deletedPrefix);
-  const users = new Set(changedBefore.map(userOfTask));
+  const users = new Set(changedTasks(live, tasks).map(userOfTask));
   for (let attempt = 1; ; attempt++) {
     const mailboxes: MailboxToHold[] = [];
     for (const task of tasks) if (users.has(userOfTask(task))) mailboxes.push(holdable(task));
@@ -162,9 +160,13 @@ async function closingCut(
       .filter((user) => !users.has(user));
     if (others.length === 0) return cut;
     for (const user of others) users.add(user);
-    for (const snapshot of cut.mailboxes.values()) snapshot.release(false);
-    for (const copy of cut.files.values()) copy.discard();
+    discard(cut);
   }
+}
+
+function discard(cut: ClosingCut | undefined): void {
+  for (const snapshot of cut?.mailboxes.values() ?? []) snapshot.release(false);
+  for (const copy of cut?.files.values() ?? []) copy.discard();
 }
 
 function directoriesOf({ place }: PlacedTask): ByteString[] {

@@ -121,7 +121,8 @@ export async function* planMessages(
       }
     }
     if (input.isFrozen === false && !isLeftOut) {
-      const beforeIn = beforeHere === undefined ? undefined : newPosition.get(beforeHere.directory);
+      // A directory that was renamed meanwhile is another one: its first holds messages if any does.
+      const beforeIn = beforeHere === undefined ? undefined : (newPosition.get(beforeHere.directory) ?? 0);
       bringUpToDate(input, uid, found, at, beforeIn);
     }
     const decision = isLeftOut
@@ -206,7 +207,7 @@ function decide(
 
 /** The parent's entry with the file's attributes of today. undefined: the file is not what the index says. */
 function entryToday(
-  { directories, statOf }: MessagePlanInput,
+  { directories, statOf, isFrozen }: MessagePlanInput,
   before: MessageEntry,
   directory: number,
   size: number,
@@ -215,6 +216,8 @@ function entryToday(
   if (where?.before === before.directory && where.otherwise !== true)
     return before.directory === directory ? before : { ...before, directory };
   const stat = statOf(directory, before.uid);
+  // The index of a moment ago still has it.
+  if (stat === undefined && isFrozen === false) return { ...before, directory };
   if (stat?.size !== size) return undefined;
   const { mode, uid, gid, mtimeNs, inode, links } = stat;
   return { ...before, directory, mode, uidOwner: uid, gidOwner: gid, mtimeNs, inode, linked: links > 1 };

@@ -50,9 +50,7 @@ export class MailboxProcessor {
   }
 
   #begin(task: PlacedTask, befores: readonly MailboxEntry[]): void {
-    const isSettled =
-      this.#context.holder?.isSettled?.(task.place.directories.map(({ realPath }) => realPath)) === true;
-    const same = isSettled
+    const same = this.#isSettled(task, befores[0])
       ? befores[0]
       : befores.find((before) => whyMailboxChanged(task, before, this.#context) === undefined);
     if (same !== undefined) {
@@ -71,6 +69,15 @@ export class MailboxProcessor {
       () => {},
     );
     this.#underWay.push(underWay);
+  }
+
+  #isSettled({ place }: PlacedTask, before: MailboxEntry | undefined): boolean {
+    const { directories } = place;
+    return (
+      before?.directories.length === directories.length &&
+      before.directories.every(({ path }, at) => path === directories[at]?.path) &&
+      this.#context.holder?.isSettled?.(directories.map(({ realPath }) => realPath)) === true
+    );
   }
 
   async #next(): Promise<ProcessedMailbox> {

@@ -28,7 +28,7 @@ import { composeRoot, type Processed, type RootInput, type Surveyed } from "./co
 import { Decisions } from "./decisions.ts";
 import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
-import { type LiveSource, makeInRounds } from "./live-rounds.ts";
+import { type LiveSource, type LookAgain, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
@@ -102,7 +102,7 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
   const started = await startBackup(options, context);
   try {
     const began = context.clock.monotonicMs();
-    const makeOne = (given: StartedBackup, mustLookAgain?: () => Promise<boolean>) =>
+    const makeOne = (given: StartedBackup, mustLookAgain?: LookAgain) =>
       new BackupRun(options, context, given, mustLookAgain).make();
     const { root, directories } =
       context.live === undefined
@@ -145,7 +145,7 @@ class BackupRun {
   readonly #isRacy: (stat: FileStat) => boolean;
   readonly #backup: string;
   readonly #began: number;
-  readonly #mustLookAgain: () => Promise<boolean>;
+  readonly #mustLookAgain: LookAgain;
   readonly #limits: RunLimits;
   #lastCheckpoint: { atMs: number; bytes: number };
 
@@ -153,7 +153,7 @@ class BackupRun {
     options: BackupOptions,
     context: BackupContext,
     given: StartedBackup,
-    mustLookAgain: () => Promise<boolean> = async () => false,
+    mustLookAgain: LookAgain = async () => false,
   ) {
     this.#mustLookAgain = mustLookAgain;
     this.#options = options;
@@ -236,7 +236,7 @@ class BackupRun {
       findings,
       this.#context.live?.isYetToCome,
     );
-    if (await this.#mustLookAgain()) return await this.#look();
+    if (await this.#mustLookAgain(tasks)) return await this.#look();
     findings.replayInto(this.#findings);
     return {
       surveyed,

@@ -11,7 +11,7 @@ import { forEachRecord, parseIndexHeader } from "../../cyrus/index-reader.ts";
 import type { MailboxToHold } from "../held.ts";
 import { SourceFile } from "../read-file.ts";
 import type { Copy } from "./copies.ts";
-import { type ClosingCut, indexPathOf, type LiveHolder } from "./live-holder.ts";
+import { type ClosingCut, indexPathsOf, keyOf, type LiveHolder } from "./live-holder.ts";
 import type { LockedReader } from "./locked-reader.ts";
 import type { MailboxSnapshot } from "./mailbox-snapshot.ts";
 
@@ -66,9 +66,8 @@ function tryCut(reader: LockedReader, holder: LiveHolder, input: CutInput): Clos
         if (!holder.hasChanged(directories)) continue;
         const snapshot = insist(() => reader.trySnapshot(mailbox), until);
         if (snapshot === undefined) return undefined;
-        const path = indexPathOf(directories);
-        mailboxes.set(path, snapshot);
-        aside.put(mailbox, snapshot, path, holder.lastUidOf(directories));
+        mailboxes.set(keyOf(directories), snapshot);
+        aside.put(mailbox, snapshot, holder.lastUidOf(directories));
       }
       isWhole = true;
       return { mailboxes, files };
@@ -101,9 +100,10 @@ class Aside {
   }
 
   /** @param lastUid - those up to it were read already. */
-  put(mailbox: MailboxToHold, snapshot: MailboxSnapshot, indexPath: ByteString, lastUid: number): void {
+  put(mailbox: MailboxToHold, snapshot: MailboxSnapshot, lastUid: number): void {
     const places = mailbox.directories.filter(({ holdsMessages }) => holdsMessages);
-    for (const uid of newMessages(snapshot, indexPath, lastUid)) {
+    const paths = indexPathsOf(mailbox.directories.map(({ path }) => path));
+    for (const uid of newMessages(snapshot, paths, lastUid)) {
       for (const { path: directory } of places) {
         const path = joinPath(directory, `${uid}.` as ByteString);
         const source = SourceFile.open(path);
@@ -122,8 +122,12 @@ class Aside {
   }
 }
 
-function newMessages(snapshot: MailboxSnapshot, indexPath: ByteString, lastUid: number): number[] {
-  const index = snapshot.open(indexPath);
+function newMessages(
+  snapshot: MailboxSnapshot,
+  indexPaths: readonly ByteString[],
+  lastUid: number,
+): number[] {
+  const index = indexPaths.map(snapshot.open).find((held) => held !== undefined);
   if (index === undefined) return [];
   const uids: number[] = [];
   try {

@@ -12,7 +12,7 @@ import type { Copy } from "./copies.ts";
 import type { LockedReader } from "./locked-reader.ts";
 import { MailboxSnapshot } from "./mailbox-snapshot.ts";
 
-/** Everything of one moment, as far as it had changed before. By real paths: of the index, of the file. */
+/** Everything of one moment, as far as it had changed before. By real paths: of the first directory, of the file. */
 export interface ClosingCut {
   readonly mailboxes: ReadonlyMap<ByteString, MailboxSnapshot>;
   readonly files: ReadonlyMap<ByteString, Copy>;
@@ -20,6 +20,7 @@ export interface ClosingCut {
 
 /** What was read of a mailbox last. */
 interface Remembered {
+  readonly indexPath: ByteString;
   readonly index: FileStat;
   readonly lastUid: number;
   /** No later change can have left the same stat. */
@@ -86,9 +87,9 @@ export class LiveHolder implements SourceHolder {
   }
 
   async enter(mailbox: MailboxToHold): Promise<HeldMailbox> {
-    const path = indexPathOf(mailbox.directories.map((directory) => directory.path));
+    const directories = mailbox.directories.map(({ path }) => path);
     const snapshot =
-      this.#cut?.mailboxes.get(path) ??
+      this.#cut?.mailboxes.get(keyOf(directories)) ??
       (await this.#reader.persist(
         () => this.#reader.trySnapshot(mailbox),
         () => {
@@ -96,24 +97,23 @@ export class LiveHolder implements SourceHolder {
           return new MailboxSnapshot(mailbox, this.#reader.copies, why);
         },
       ));
-    this.#remember(path, snapshot);
+    this.#remember(directories, snapshot);
     return snapshot;
   }
 
   isSettled(directories: readonly ByteString[]): boolean {
-    const path = indexPathOf(directories);
-    if (this.#cut === undefined) return this.#isUnchanged(path) === true;
+    const key = keyOf(directories);
+    if (this.#cut === undefined) return this.#isUnchanged(key) === true;
     // Of the cut's moment: it had not changed before.
-    return !this.#cut.mailboxes.has(path);
+    return !this.#cut.mailboxes.has(key);
   }
 
   /** Whether a mailbox is no longer as it was read, or as it was when its earlier record was taken over. */
   hasChanged(directories: readonly ByteString[]): boolean {
-    const path = indexPathOf(directories);
-    const isUnchanged = this.#isUnchanged(path);
+    const isUnchanged = this.#isUnchanged(keyOf(directories));
     if (isUnchanged !== undefined) return !isUnchanged;
-    const found = lstatSource(path);
-    return found !== undefined && found.stat.ctimeNs >= this.#startedNs;
+    const found = indexPathsOf(directories).map(lstatSource);
+    return found.some((one) => one !== undefined && one.stat.ctimeNs >= this.#startedNs);
   }
 
   /** Whether a file that is read once has changed since. */
@@ -123,26 +123,31 @@ export class LiveHolder implements SourceHolder {
 
   /** The last UID that was read of a mailbox; 0 before that. */
   lastUidOf(directories: readonly ByteString[]): number {
-    return this.#remembered.get(indexPathOf(directories))?.lastUid ?? 0;
+    return this.#remembered.get(keyOf(directories))?.lastUid ?? 0;
   }
 
   /** @returns undefined: it has not been read yet. */
-  #isUnchanged(path: ByteString): boolean | undefined {
-    const then = this.#remembered.get(path);
-    return then === undefined ? undefined : then.isSure && then.isWhole && isStill(path, then.index);
+  #isUnchanged(key: ByteString): boolean | undefined {
+    const then = this.#remembered.get(key);
+    return then === undefined
+      ? undefined
+      : then.isSure && then.isWhole && isStill(then.indexPath, then.index);
   }
 
-  #remember(path: ByteString, snapshot: MailboxSnapshot): void {
-    const held = snapshot.open(path);
-    if (held === undefined) return;
-    const { stat } = held;
-    const sureNs = snapshot.takenNs - TICK_NS;
-    const isSure = snapshot.problem === undefined && stat.mtimeNs < sureNs && stat.ctimeNs < sureNs;
-    const remembered = { index: stat, lastUid: lastUidIn(held), isSure, isWhole: false };
-    this.#remembered.set(path, remembered);
-    snapshot.onRelease = (isWhole) => {
-      remembered.isWhole = isWhole;
-    };
+  #remember(directories: readonly ByteString[], snapshot: MailboxSnapshot): void {
+    for (const indexPath of indexPathsOf(directories)) {
+      const held = snapshot.open(indexPath);
+      if (held === undefined) continue;
+      const { stat } = held;
+      const sureNs = snapshot.takenNs - TICK_NS;
+      const isSure = snapshot.problem === undefined && stat.mtimeNs < sureNs && stat.ctimeNs < sureNs;
+      const remembered = { indexPath, index: stat, lastUid: lastUidIn(held), isSure, isWhole: false };
+      this.#remembered.set(keyOf(directories), remembered);
+      snapshot.onRelease = (isWhole) => {
+        remembered.isWhole = isWhole;
+      };
+      return;
+    }
   }
 
   #letGo(): void {
@@ -153,11 +158,14 @@ export class LiveHolder implements SourceHolder {
   }
 }
 
-/** Of a mailbox's directories, that of its index; where there is none, where it would be. */
-export function indexPathOf(directories: readonly ByteString[]): ByteString {
-  const paths = directories.map((directory) => joinPath(directory, INDEX));
-  if (paths.length === 1) return paths[0] as ByteString;
-  return paths.find((path) => lstatSource(path) !== undefined) ?? paths[0] ?? INDEX;
+/** What tells mailboxes apart while they are where they are. */
+export function keyOf(directories: readonly ByteString[]): ByteString {
+  return directories[0] ?? ("" as ByteString);
+}
+
+/** Where an index of theirs can be: one of them has it. */
+export function indexPathsOf(directories: readonly ByteString[]): ByteString[] {
+  return directories.map((directory) => joinPath(directory, INDEX));
 }
 
 function isStill(path: ByteString, stat: FileStat): boolean {
