@@ -1,7 +1,8 @@
 /**
  * A virtual machine with a kernel of the distribution: for what the kernel of this machine may lack (device-mapper) and
  * what nobody wants to try on a real one. It sees this machine's files as they are; what it writes goes to its memory.
- * Software emulation, where there is nothing better: starting takes half a minute, and the rest is some ten times slower.
+ * Software emulation: starting takes half a minute, and the rest is some ten times slower. (KVM where it is offered is no
+ * help: in a container the device may be there and the guest hang for ever.)
  */
 import { execFile, execFileSync, spawn } from "node:child_process";
 import {
@@ -183,7 +184,7 @@ async function boot(
   const child = spawn(
     "qemu-system-x86_64",
     [
-      ...["-accel", "kvm", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(MEMORY_MB)],
+      ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(MEMORY_MB)],
       ...["-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"],
       ...["-kernel", join(kernel, "vmlinuz"), "-initrd", join(work, "initrd.cpio")],
       ...["-append", "console=ttyS0 quiet panic=-1 mitigations=off"],
