@@ -1,6 +1,6 @@
 /** The small files of one mailbox that has changed: kept, and its header and index understood and compared. */
 import { crc32 } from "node:zlib";
-import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
+import { type ByteString, joinPath } from "../base/byte-string.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { type MailboxHeader, parseMailboxHeader } from "../cyrus/mailbox-header.ts";
 import type { FindingCode, Severity } from "../manifest/finding.ts";
@@ -13,6 +13,7 @@ import { type IndexColumns, readIndexColumns } from "./index-columns.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import type { Keep } from "./survey.ts";
+import { tornPieces } from "./torn-mailbox.ts";
 
 const STRETCH_BYTES = 1024 * 1024;
 
@@ -57,7 +58,7 @@ export class MailboxFiles {
     const files = await this.#captureFiles();
     const header = await this.#readHeader(files);
     const columns = await this.#readIndex(files, header);
-    this.#checkIdentity(header);
+    this.#compareAll({ files, header, columns });
     return { files, header, columns, isProven: columns !== undefined && this.#isProven(columns) };
   }
 
@@ -232,15 +233,30 @@ export class MailboxFiles {
     );
   }
 
-  #checkIdentity(header: MailboxHeader | undefined): void {
-    const listed = this.#input.task.list?.uniqueid;
-    if (header?.uniqueId === undefined || listed === undefined || header.uniqueId === listed) return;
-    this.#input.find(
-      "uniqueid-duplicate",
-      "warning",
-      this.#pathOf("cyrus.header"),
-      `its uniqueid is ${toText(header.uniqueId)}, the mailbox list says ${toText(listed)}`,
+  #compareAll({ files, header, columns }: Pick<KnownMailbox, "files" | "header" | "columns">): void {
+    const cache = files.find(
+      ({ name, directory }) =>
+        name === "cyrus.cache" && this.#input.directories[directory]?.role !== "archive",
     );
+    const torn = tornPieces({
+      listed: this.#input.task.list,
+      header,
+      indexGeneration: columns?.header.generation,
+      cacheGeneration: cache?.content === undefined ? undefined : this.#generationOf(cache),
+    });
+    for (const { code, severity, file, message } of torn)
+      this.#input.find(code, severity, this.#pathOf(file), message);
+  }
+
+  #generationOf(cache: MailboxFile): number | undefined {
+    const directory = this.#input.directories[cache.directory] as DirectoryNow;
+    const source = this.#input.held.open(joinPath(directory.realPath, cache.name));
+    try {
+      const bytes = source?.read(0, 4);
+      return bytes?.length === 4 ? bytes.readUInt32BE(0) : undefined;
+    } finally {
+      source?.close();
+    }
   }
 
   #bytesAtSource(file: MailboxFile): Buffer {

@@ -30,7 +30,9 @@ export const FINDING_CODES = [
   "index-record-damaged",
   "index-uncommitted-records",
   "header-index-mismatch",
+  "header-list-mismatch",
   "sync-crc-mismatch",
+  "cache-generation-mismatch",
   // messages
   "message-missing",
   "message-unlisted",
