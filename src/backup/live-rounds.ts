@@ -8,7 +8,7 @@ import { CyrvaultError } from "../base/errors.ts";
 import { userOf } from "../cyrus/mailbox-name.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { MailboxToHold } from "../source/held.ts";
-import { takeClosingCut } from "../source/live/closing-cut.ts";
+import { keepStill, takeClosingCut } from "../source/live/closing-cut.ts";
 import { type ClosingCut, indexPathsOf, type LiveHolder } from "../source/live/live-holder.ts";
 import type { LockTimes } from "../source/live/lock-times.ts";
 import type { LockedReader } from "../source/live/locked-reader.ts";
@@ -53,6 +53,9 @@ const CLOSING_BYTES_MAX = 64 * 1024 * 1024;
 const ROUNDS_MAX = 4;
 const CUTS_MAX = 3;
 const LOOKS_MAX = 8;
+/** Before the users whose mailboxes change are kept still for a look. */
+const LOOKS_FREE = 2;
+const STILL_MS_MAX = 600;
 
 /** @throws {CyrvaultError} `KEY_WRITE_ONLY`; as the rounds do. */
 export async function makeInRounds(
@@ -101,13 +104,18 @@ async function closingRound(
   const { holder } = live;
   let looks = 0;
   let achieved = "";
+  let goOn: (() => void) | undefined;
   const last = await makeOne(given, async (tasks) => {
     const cut = await closingCut(live, tasks);
+    goOn?.();
     // What lies where was looked up by the list of a moment before: it must still be the same.
     const listIsOlder = holder.listHasChanged;
     if (listIsOlder && ++looks < LOOKS_MAX) {
       discard(cut);
       holder.beginRound();
+      // Somebody renames all the time. On a small server it is soon looked up.
+      if (looks >= LOOKS_FREE)
+        goOn = await keepStill(live.reader, usersOf(live, changedTasks(live, tasks)), STILL_MS_MAX);
       return true;
     }
     achieved =
@@ -145,23 +153,26 @@ function isLittle(changed: readonly PlacedTask[]): boolean {
 async function closingCut(live: LiveSource, tasks: MailboxTasks): Promise<ClosingCut | undefined> {
   const { holder, reader, deletedPrefix, listPath } = live;
   const userOfTask = ({ name }: PlacedTask) => userOf(name, deletedPrefix);
-  const users = new Set(changedTasks(live, tasks).map(userOfTask));
+  const users = new Set(usersOf(live, changedTasks(live, tasks)));
   for (let attempt = 1; ; attempt++) {
     const mailboxes: MailboxToHold[] = [];
     for (const task of tasks) if (users.has(userOfTask(task))) mailboxes.push(holdable(task));
     const cut = await takeClosingCut(reader, holder, {
-      users: [...users].sort((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)),
+      users: [...users],
       mailboxes,
       files: listPath === undefined ? [] : [listPath],
     });
     if (cut === undefined || attempt === CUTS_MAX) return cut;
-    const others = changedTasks(live, tasks)
-      .map(userOfTask)
-      .filter((user) => !users.has(user));
+    const others = usersOf(live, changedTasks(live, tasks)).filter((user) => !users.has(user));
     if (others.length === 0) return cut;
     for (const user of others) users.add(user);
     discard(cut);
   }
+}
+
+/** undefined among them: all that is no user's. */
+function usersOf({ deletedPrefix }: LiveSource, tasks: readonly PlacedTask[]): (ByteString | undefined)[] {
+  return [...new Set(tasks.map(({ name }) => userOf(name, deletedPrefix)))];
 }
 
 function discard(cut: ClosingCut | undefined): void {

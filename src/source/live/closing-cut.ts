@@ -33,6 +33,41 @@ const ASIDE_MESSAGES_MAX = 2000;
 
 const nobodyWakesUs = new Int32Array(new SharedArrayBuffer(4));
 
+/**
+ * Keeps the users' writers away while something is looked up, for `limitMs` at most: then they go on, whatever we do.
+ * @returns lets them go on; undefined: the locks could not be had.
+ */
+export async function keepStill(
+  reader: LockedReader,
+  users: CutInput["users"],
+  limitMs: number,
+): Promise<(() => void) | undefined> {
+  const locks = reader.openGroup();
+  const isHeld = await reader.persist<boolean>(
+    () => {
+      const until = performance.now() + LOCKING_MS_MAX;
+      const isBusy = users.some(
+        (user) => insist(() => reader.tryUser(user, locks) || undefined, until) === undefined,
+      );
+      if (isBusy) locks.release();
+      return isBusy ? undefined : true;
+    },
+    () => false,
+  );
+  if (!isHeld) return undefined;
+  const began = performance.now();
+  let isOver = false;
+  const letGo = (): void => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(timer);
+    locks.release();
+    reader.noteHeld(performance.now() - began, `${users.length} users, for the mailbox list`);
+  };
+  const timer = setTimeout(letGo, limitMs);
+  return letGo;
+}
+
 /** @returns undefined: the locks could not be had. @throws {CyrvaultError} `IO`. */
 export async function takeClosingCut(
   reader: LockedReader,

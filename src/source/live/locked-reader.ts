@@ -77,17 +77,27 @@ export class LockedReader {
   /** Whatever `work` locks is let go when it returns. */
   holding<T>(what: string, work: (locks: LockGroup) => T): T {
     let beganMs: number | undefined;
-    const locks = new LockGroup(this.#options.owner, () => {
+    const locks = this.openGroup(() => {
       beganMs ??= performance.now();
-      this.times.taken++;
     });
     try {
       return work(locks);
     } finally {
       locks.release();
-      const heldMs = beganMs === undefined ? 0 : performance.now() - beganMs;
-      if (heldMs > this.times.longestMs) Object.assign(this.times, { longestMs: heldMs, longestOf: what });
+      if (beganMs !== undefined) this.noteHeld(performance.now() - beganMs, what);
     }
+  }
+
+  /** For whoever lets its locks go by themselves. */
+  openGroup(onLock: () => void = () => undefined): LockGroup {
+    return new LockGroup(this.#options.owner, () => {
+      onLock();
+      this.times.taken++;
+    });
+  }
+
+  noteHeld(ms: number, what: string): void {
+    if (ms > this.times.longestMs) Object.assign(this.times, { longestMs: ms, longestOf: what });
   }
 
   /** Tries until it is had or the time is over, with pauses. @returns what `giveUp` makes of that. */
