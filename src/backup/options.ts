@@ -26,6 +26,8 @@ export interface BackupOptions {
   /** What a neighbour asks for. undefined: nothing of the kind. */
   readonly limits?: BackupLimits | undefined;
   readonly filter?: BackupFilter | undefined;
+  /** Annotations, seen state, subscriptions and quotas also as text. */
+  readonly textDumps?: boolean;
 }
 
 /** What is left out besides `excludeMailboxes`. */

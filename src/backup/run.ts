@@ -49,6 +49,7 @@ import { readSpecialUse } from "./special-use.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
+import { makeTextDumps } from "./text-dumps.ts";
 
 export interface BackupContext {
   readonly repository: Repository;
@@ -308,8 +309,17 @@ class BackupRun {
       source: repository.objects,
       decisions: this.#decisions,
     };
+    const more = this.#options.textDumps
+      ? await makeTextDumps({
+          ...this.#given,
+          layout: server.layout,
+          sink: run.writer,
+          findings: this.#findings,
+        })
+      : undefined;
     const { result, findings, ...surveyed } = await surveyServer(input, (items, parentFiles) =>
       captureSurveyedFiles(items, {
+        more,
         parentFiles,
         sink: run.writer,
         files: this.#files,

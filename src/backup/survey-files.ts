@@ -1,5 +1,5 @@
 /** Turns what the survey meets into entries of the file tree, capturing contents on the way. */
-import { type ByteString, toText } from "../base/byte-string.ts";
+import { type ByteString, pathKey, toText } from "../base/byte-string.ts";
 import { contentSize } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
 import type { FileEntry, FileStat, LeftOut, PageTree } from "../manifest/model.ts";
@@ -29,6 +29,8 @@ export async function captureSurveyedFiles(
     readonly owners: OwnerNames;
     readonly isRacy: (stat: FileStat) => boolean;
     readonly onItem: () => void;
+    /** Ascending by key: files that the server does not have. They go before what it has at the same place. */
+    readonly more?: readonly FileEntry[] | undefined;
   },
 ): Promise<SurveyedFiles> {
   const writer = new PageTreeWriter<FileEntry, FileEntry["path"]>(filePages, context.sink);
@@ -36,7 +38,18 @@ export async function captureSurveyedFiles(
   const leftOut = new LeftOutSummary();
   let files = 0;
   let bytes = 0;
+  const more = [...(context.more ?? [])];
+  const paths = new Set(more.map(({ path }) => path));
+  const addMore = async (upTo: ByteString | undefined): Promise<void> => {
+    while (more[0] !== undefined && (upTo === undefined || pathKey(more[0].path) < pathKey(upTo))) {
+      const entry = more.shift() as FileEntry;
+      context.owners.note(entry.stat.uid, entry.stat.gid);
+      await writer.add(entry);
+    }
+  };
   for await (const item of items) {
+    if (more.length > 0) await addMore(item.path);
+    if (paths.has(item.path)) continue;
     const entry = sameAsBefore(item, context.isRacy) ?? (await toEntry(item, context));
     context.owners.note(entry.stat.uid, entry.stat.gid);
     if (entry.leftOut !== undefined)
@@ -48,6 +61,7 @@ export async function captureSurveyedFiles(
     await writer.add(entry);
     context.onItem();
   }
+  await addMore(undefined);
   return { tree: await writer.finish(), files, bytes, leftOut: leftOut.entries() };
 }
 

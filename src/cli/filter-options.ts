@@ -1,4 +1,4 @@
-/** What a backup leaves out besides whole mailboxes by name. */
+/** What a backup leaves out besides whole mailboxes by name, and what it adds. */
 import type { Command } from "commander";
 import type { BackupFilter } from "../backup/options.ts";
 import { CyrvaultError } from "../base/errors.ts";
@@ -10,6 +10,7 @@ export interface FilterGiven {
   readonly excludeLarger?: string;
   readonly excludeOlder?: string;
   readonly excludeSpecialUse?: readonly string[];
+  readonly textDumps?: boolean;
 }
 
 export function addFilterOptions(command: Command): Command {
@@ -20,7 +21,8 @@ export function addFilterOptions(command: Command): Command {
       "--exclude-special-use <uses>",
       "exclude mailboxes that their owners use as such: Junk,Trash; may be given several times",
       collect,
-    );
+    )
+    .option("--text-dumps", "annotations, seen state, subscriptions and quotas also as text files");
 }
 
 /** @throws {CyrvaultError} `USAGE`. */

@@ -80,7 +80,7 @@ function unescapeFlat(bytes: Buffer): Buffer {
   return out.subarray(0, length);
 }
 
-function escapeFlat(bytes: Buffer): Buffer {
+export function escapeFlat(bytes: Buffer): Buffer {
   if (!bytes.some(needsEscape)) return bytes;
   const out = Buffer.alloc(bytes.length * 2);
   let length = 0;

@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { readDatabase } from "../../src/cyrus/database.ts";
 import { type BackupResult, type RestoreResult, runJson } from "../support/cli.ts";
 import { CyrusServer } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
@@ -81,7 +83,15 @@ describeWithCyrus("a backup that leaves messages and mailboxes out", () => {
 
     const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" };
     await runJson(["init"], { env });
-    const filter = ["--exclude-larger", "10K", "--exclude-older", "10y", "--exclude-special-use", "Junk"];
+    const filter = [
+      "--text-dumps",
+      "--exclude-larger",
+      "10K",
+      "--exclude-older",
+      "10y",
+      "--exclude-special-use",
+      "Junk",
+    ];
     const backup = await runJson<BackupResult>(["backup", "--config", server.configPath, ...filter], { env });
     expect(backup.findings.map(({ code }) => code)).toEqual(VERSIONS.map(() => "messages-left-out"));
     expect(backup.messages.total).toBe(VERSIONS.length * 4);
@@ -106,6 +116,19 @@ describeWithCyrus("a backup that leaves messages and mailboxes out", () => {
     expect(await look(adopted)).toEqual({ ...kept, Spam: [] });
     await adopted.stop();
     expect(await damageOf(adopted)).toEqual([]);
+
+    // The text dumps become databases again by Cyrus's own tool.
+    const dumps = join(workspace, "dumps");
+    await runJson(["restore", "latest", "--target", dumps, "--only", "text-dumps"], { env });
+    const flat = join(dumps, server.path("conf/cyrvault-text-dumps/annotations.flat"));
+    const converted = server.path("annotations.made");
+    await server.tool("cvt_cyrusdb", flat, "flat", converted, "twoskip");
+    const records = (path: string) => {
+      const reading = readDatabase(readFileSync(path));
+      return reading.readable ? [...reading.records].map(({ key, value }) => [`${key}`, `${value}`]) : [];
+    };
+    expect(records(converted)).toEqual(records(server.path("conf/annotations.db")));
+    expect(records(converted).length).toBeGreaterThan(0);
 
     const absent = join(workspace, "absent");
     await runJson(["restore", "latest", "--target", absent, "--excluded", "absent", "--raw-index"], { env });

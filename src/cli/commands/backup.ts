@@ -202,6 +202,7 @@ export function backupOptions(given: Options, clock: Clock = systemClock): Backu
     scrub: given.scrub === undefined ? 0 : parseShare(given.scrub),
     ...neighbourOptions(given, clock),
     filter: filterOptions(given),
+    textDumps: given.textDumps === true,
     checkpointMs:
       given.checkpointInterval === undefined ? CHECKPOINT_MS : parseInterval(given.checkpointInterval),
     checkpointBytes:

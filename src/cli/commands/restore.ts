@@ -82,9 +82,16 @@ export const registerRestore: Register = (program, act) => {
       }
       const { objects, backend, seal } = repository;
       const workers = { objects, backend, seal, threads: Math.min(THREADS_MAX, workerThreads()) };
-      const runbook = runbookFor(options, root);
+      const isOfServer = options.only.length === 0 || options.only.some(({ part }) => part !== "text-dumps");
       const result = await session.withProgress(() =>
-        runRestore(prepared, { source: objects, clock, progress, signal, workers, runbook }),
+        runRestore(prepared, {
+          source: objects,
+          clock,
+          progress,
+          signal,
+          workers,
+          ...(isOfServer ? { runbook: runbookFor(options, root) } : {}),
+        }),
       );
       if (json) await output.object(restoreObject(result));
       else await printResult(output, result);
