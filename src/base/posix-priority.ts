@@ -35,6 +35,12 @@ export function normalPriority(): Lowered {
   return changePriority(constants.priority.PRIORITY_NORMAL, 0);
 }
 
+/** The same for a process just started, which may serve people for years. Root alone may raise it. */
+export function normalPriorityOf(pid: number): void {
+  niceThread(pid, constants.priority.PRIORITY_NORMAL);
+  ioniceThread(pid, 0);
+}
+
 function changePriority(processor: number, disk: number): Lowered {
   const threads = threadsOfProcess();
   return {

@@ -55,10 +55,15 @@ export function neighbourOptions(
 }
 
 /** @throws {CyrvaultError} `USAGE`. */
-export function applyPriority({ priority }: NeighbourGiven, log: Logger): void {
-  if (priority === "normal") return;
-  if (priority !== undefined && priority !== "low")
-    throw new CyrvaultError("USAGE", `--priority ${priority}: it is low or normal`);
+export function requirePriority({ priority }: NeighbourGiven): void {
+  if (priority === undefined || priority === "low" || priority === "normal") return;
+  throw new CyrvaultError("USAGE", `--priority ${priority}: it is low or normal`);
+}
+
+/** @throws {CyrvaultError} `USAGE`. */
+export function applyPriority(given: NeighbourGiven, log: Logger): void {
+  requirePriority(given);
+  if (given.priority === "normal") return;
   const { processor, disk } = lowerPriority();
   if (!processor || !disk) log.debug("priority is not lowered everywhere", { processor, disk });
 }

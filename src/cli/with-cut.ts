@@ -1,15 +1,16 @@
 /** A backup's work with the view that it reads: taken before, given back after, whatever comes in between. */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { BackupOptions } from "../backup/options.ts";
 import type { SourceCut } from "../backup/source-cut.ts";
 import { requireNoOtherBackup } from "../backup/start-backup.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import { normalPriority } from "../base/posix-priority.ts";
+import type { Logger } from "../base/log.ts";
 import { type ViewReport, withView } from "../snapshot/take-view.ts";
 import type { Repository } from "../store/repository.ts";
 import { isHere } from "../store/stale-run.ts";
 import { humanDuration } from "./humanise.ts";
-import { applyPriority, type NeighbourGiven } from "./neighbour-options.ts";
+import { applyPriority, type NeighbourGiven, requirePriority } from "./neighbour-options.ts";
 import type { Session } from "./session.ts";
 import { recoverViews, type SnapshotGiven, viewInput } from "./snapshot-options.ts";
 
@@ -38,64 +39,88 @@ export async function withCut<T>(
   use: (parts: CutParts) => Promise<T>,
 ): Promise<CutResult<T>> {
   const { clock, log } = session;
+  requirePriority(given);
   const input = viewInput(session, given, options, server, repository.backend.properties.localDirectory);
   const isNothingHeld = input.provider.name === "none" && input.quiesce.name === "none";
   if (isNothingHeld) await recoverViews(session, given);
   // Before anything is stopped or taken for a run that could not begin.
   else await requireNoOtherBackup(server, { repository, clock, here: isHere(hostname()) });
-  const hurry = listenForHurry(() => {
-    if (!isNothingHeld) log.warning("giving back what is held of this machine first");
-  });
+  const signals = isNothingHeld ? undefined : new HeldSignals(log);
   let report: ViewReport | undefined;
   try {
-    const { result, problem } = await withView({ ...input, hurry: hurry.signal }, async (held) => {
+    const hurry = signals?.hurry ?? NEVER;
+    const signal = AbortSignal.any([input.signal, signals?.hangup ?? NEVER]);
+    const { result, problem } = await withView({ ...input, signal, hurry }, async (held) => {
       applyPriority(given, log);
-      try {
-        return await use({
-          source: { root: held.view.root, mappings: held.view.mappings },
-          cut: {
-            cutMs: held.view.cutMs,
-            letGo: held.letGo,
-            finish: async (roots) => {
-              report = await held.finish(roots);
-              const { snapshot, consistency, findings } = report;
-              return { view: { kind: snapshot, consistency }, findings };
-            },
+      return await use({
+        source: { root: held.view.root, mappings: held.view.mappings },
+        cut: {
+          cutMs: held.view.cutMs,
+          letGo: held.letGo,
+          finish: async (roots) => {
+            report = await held.finish(roots);
+            const { snapshot, consistency, findings } = report;
+            return { view: { kind: snapshot, consistency }, findings };
           },
-          signal: held.signal,
-        });
-      } finally {
-        // What is started now may serve people for years: Cyrus.
-        if (!isNothingHeld) normalPriority();
-      }
+        },
+        signal: held.signal,
+      });
     });
     return { result, view: report, problem };
   } finally {
-    hurry.end();
+    signals?.end();
   }
 }
 
-/** The second SIGINT or SIGTERM: the first has asked the work to stop at a good place. */
-function listenForHurry(onHurry: () => void): { readonly signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  let count = 0;
-  const onSignal = () => {
-    count++;
-    if (count < 2) return;
-    onHurry();
-    controller.abort(
+const NEVER = new AbortController().signal;
+
+/** While something of the machine is held no signal ends us but SIGKILL: the first one has asked the work to stop at a good place. */
+class HeldSignals {
+  readonly #hurry = new AbortController();
+  readonly #hangup = new AbortController();
+  readonly #log: Logger;
+  readonly #heard: readonly NodeJS.Signals[];
+  #count = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+    this.#heard = isHangupIgnored() ? ["SIGINT", "SIGTERM"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+    for (const name of this.#heard) process.on(name, this.#onSignal);
+  }
+
+  /** The second one: whoever reads is not waited for. */
+  get hurry(): AbortSignal {
+    return this.#hurry.signal;
+  }
+
+  /** The terminal has gone, which would have ended us at once. */
+  get hangup(): AbortSignal {
+    return this.#hangup.signal;
+  }
+
+  end(): void {
+    for (const name of this.#heard) process.off(name, this.#onSignal);
+  }
+
+  readonly #onSignal = (name: NodeJS.Signals): void => {
+    this.#count++;
+    if (name === "SIGHUP") this.#hangup.abort(new CyrvaultError("INTERRUPTED", "the terminal has gone"));
+    if (this.#count < 2) return;
+    this.#log.warning("giving back what is held of this machine first");
+    this.#hurry.abort(
       new CyrvaultError("INTERRUPTED", "interrupted twice: not waited for the backup to stop"),
     );
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return {
-    signal: controller.signal,
-    end: () => {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
-  };
+}
+
+/** Under nohup(1), which a handler would undo. */
+function isHangupIgnored(): boolean {
+  try {
+    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1];
+    return mask !== undefined && (BigInt(`0x${mask}`) & 1n) === 1n;
+  } catch {
+    return false;
+  }
 }
 
 /** Its shape is the interface of `--json`. */

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { normalPriorityOf } from "../base/posix-priority.ts";
 import { liveHost } from "../source/host/live-host.ts";
 import type { CommandOptions, CommandResult, SnapshotHost } from "./host.ts";
 
@@ -52,6 +53,8 @@ async function run(
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, LC_ALL: "C", LVM_SUPPRESS_FD_WARNINGS: "1", [MARK]: mark, ...environment },
     });
+    // Cyrus is held while these run, and what starts it again hands its own on.
+    if (child.pid !== undefined) normalPriorityOf(child.pid);
     const [out, err] = [new Collected(), new Collected()];
     let reason: string | undefined;
     const timer = setTimeout(() => {
