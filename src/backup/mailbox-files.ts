@@ -10,6 +10,7 @@ import type { HeldMailbox } from "../source/held.ts";
 import type { Listing } from "../source/list-directory.ts";
 import type { FileCapture } from "./capture-file.ts";
 import { type IndexColumns, readIndexColumns } from "./index-columns.ts";
+import { uniqueidOfPlace } from "./mailbox-history.ts";
 import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import type { Keep } from "./survey.ts";
@@ -241,6 +242,8 @@ export class MailboxFiles {
     const torn = tornPieces({
       listed: this.#input.task.list,
       header,
+      // Elsewhere the path is the name, and the header keeps an old one (observed on 3.6.1).
+      isNamedByHeader: uniqueidOfPlace(this.#input.task.place) !== undefined,
       indexGeneration: columns?.header.generation,
       cacheGeneration: cache?.content === undefined ? undefined : this.#generationOf(cache),
     });

@@ -12,6 +12,8 @@ export interface MailboxPieces {
   readonly header:
     | { readonly name: ByteString | undefined; readonly uniqueId: ByteString | undefined }
     | undefined;
+  /** A rename writes the header, too: true of directories that are named by uniqueid. */
+  readonly isNamedByHeader: boolean;
   readonly indexGeneration: number | undefined;
   /** The first four bytes of cyrus.cache; undefined: there is none that long. */
   readonly cacheGeneration: number | undefined;
@@ -25,7 +27,8 @@ export interface Torn {
   readonly message: string;
 }
 
-export function tornPieces({ listed, header, indexGeneration, cacheGeneration }: MailboxPieces): Torn[] {
+export function tornPieces({ listed, header, ...pieces }: MailboxPieces): Torn[] {
+  const { isNamedByHeader, indexGeneration, cacheGeneration } = pieces;
   const torn: Torn[] = [];
   if (
     header?.uniqueId !== undefined &&
@@ -39,7 +42,7 @@ export function tornPieces({ listed, header, indexGeneration, cacheGeneration }:
       message: `its uniqueid is ${toText(header.uniqueId)}, the mailbox list says ${toText(listed.uniqueid)}`,
     });
   }
-  if (header?.name !== undefined && listed !== undefined && header.name !== listed.name) {
+  if (isNamedByHeader && header?.name !== undefined && listed !== undefined && header.name !== listed.name) {
     torn.push({
       code: "header-list-mismatch",
       severity: "warning",

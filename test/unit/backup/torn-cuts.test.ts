@@ -8,6 +8,7 @@ import { codesOf, Site } from "./site.ts";
 const WHOLE: MailboxPieces = {
   listed: { name: fromText("user.anna"), uniqueid: fromText("abc") },
   header: { name: fromText("user.anna"), uniqueId: fromText("abc") },
+  isNamedByHeader: true,
   indexGeneration: 3,
   cacheGeneration: 3,
 };
@@ -18,6 +19,10 @@ describe("pieces of a mailbox", () => {
     [
       "of a server before 3.6, whose header has no name",
       { header: { name: undefined, uniqueId: undefined } },
+    ],
+    [
+      "of a directory that is named by the mailbox, whose header keeps an old name",
+      { isNamedByHeader: false, header: { name: fromText("user.old"), uniqueId: fromText("abc") } },
     ],
     ["that no list names", { listed: undefined }],
     ["without a cache", { cacheGeneration: undefined }],
