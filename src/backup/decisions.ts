@@ -8,6 +8,7 @@ import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-patt
 import { type MessageFilter, messageFilter } from "../manifest/message-filter.ts";
 import type { RootKind, ServerRoot } from "../source/roots.ts";
 import { normalise } from "../source/view.ts";
+import { keepOfList } from "./list-only.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import type { BackupOptions } from "./options.ts";
 import { SpecialUse } from "./special-use.ts";
@@ -43,11 +44,13 @@ export class Decisions {
   readonly #named = new Map<ByteString, FileVerdict>();
   readonly #day: number;
   readonly #specialUse: SpecialUse;
+  readonly #listPath: ByteString | undefined;
   /** Whether a message is left out; undefined: none is. */
   readonly leavesOut: MessageFilter | undefined;
 
   constructor(options: BackupOptions, layout: ServerLayout, nowMs: number, specialUse?: SpecialUse) {
     this.#options = options;
+    this.#listPath = layout.databases.mailboxes.path;
     this.#specialUse = specialUse ?? new SpecialUse(layout.deletedPrefix);
     this.leavesOut = messageFilter(options.filter ?? {}, nowMs);
     this.#excluded = options.excludeMailboxes.map((pattern) => compileNamePattern(fromText(pattern)));
@@ -69,6 +72,7 @@ export class Decisions {
 
   /** A file or directory outside of mailboxes, by its path from its root. */
   decide(root: ServerRoot, relative: ByteString): Keep {
+    if (this.#options.only !== undefined) return keepOfList(this.#listPath, root, relative);
     const named = this.#named.get(joinPath(root.path, relative));
     return this.#keep(named ?? classifyFile(PLACES[root.kind], relative));
   }

@@ -26,6 +26,8 @@ export interface BackupOptions {
   /** What a neighbour asks for. undefined: nothing of the kind. */
   readonly limits?: BackupLimits | undefined;
   readonly filter?: BackupFilter | undefined;
+  /** Nothing but this: kept apart from the server's other backups (manifest/list-series.ts). */
+  readonly only?: "mailbox-list" | undefined;
   /** Annotations, seen state, subscriptions and quotas also as text. */
   readonly textDumps?: boolean;
 }

@@ -76,7 +76,13 @@ export async function planBackup(
     listPath === undefined
       ? undefined
       : openMailboxList(await readMailboxListFile(view, listPath), listPath, server.configPath, findings);
-  const { tasks, excluded } = joinServerMailboxes(server, list, surveyed.places, decisions, findings);
+  const { tasks, excluded } = joinServerMailboxes(
+    server,
+    options.only === undefined ? list : undefined,
+    surveyed.places,
+    decisions,
+    findings,
+  );
   const history = new MailboxHistory(source, parents, tasks);
   const counts = { total: tasks.length, changed: 0, unchanged: 0, new: 0, gone: 0 };
   let messagesToReadAtMost = 0;

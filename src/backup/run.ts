@@ -23,6 +23,7 @@ import type { Here } from "../store/stale-run.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
 import { carryOverFindings } from "./carry-over-findings.ts";
+import { completePlaces } from "./complete-places.ts";
 import { composeResult } from "./compose-result.ts";
 import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
@@ -229,9 +230,11 @@ class BackupRun {
     const findings = new BufferedFindings();
     const { list, text } = await this.#readList(findings);
     const surveyed = await this.#survey();
+    if (this.#context.live !== undefined) completePlaces(surveyed.places, surveyed.roots);
     const { tasks, excluded, remote } = joinServerMailboxes(
       this.#given.server,
-      list,
+      // Whoever wants the list alone wants no mailboxes.
+      this.#options.only === undefined ? list : undefined,
       surveyed.places,
       this.#decisions,
       findings,

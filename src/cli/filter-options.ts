@@ -1,6 +1,6 @@
 /** What a backup leaves out besides whole mailboxes by name, and what it adds. */
 import type { Command } from "commander";
-import type { BackupFilter } from "../backup/options.ts";
+import type { BackupFilter, BackupOptions } from "../backup/options.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { parseDuration } from "../retention/parse-rules.ts";
 import { collect } from "./command.ts";
@@ -11,6 +11,7 @@ export interface FilterGiven {
   readonly excludeOlder?: string;
   readonly excludeSpecialUse?: readonly string[];
   readonly textDumps?: boolean;
+  readonly only?: string;
 }
 
 export function addFilterOptions(command: Command): Command {
@@ -22,6 +23,7 @@ export function addFilterOptions(command: Command): Command {
       "exclude mailboxes that their owners use as such: Junk,Trash; may be given several times",
       collect,
     )
+    .option("--only <part>", "mailbox-list: a small backup of its own, to be made often")
     .option("--text-dumps", "annotations, seen state, subscriptions and quotas also as text files");
 }
 
@@ -35,6 +37,12 @@ export function filterOptions(given: FilterGiven): BackupFilter {
       ? {}
       : { excludeSpecialUse: excludeSpecialUse.flatMap((uses) => uses.split(",").map(parseUse)) }),
   };
+}
+
+/** @throws {CyrvaultError} `USAGE`. */
+export function parseOnly({ only }: FilterGiven): BackupOptions["only"] {
+  if (only === undefined || only === "mailbox-list") return only;
+  throw new CyrvaultError("USAGE", `--only ${only}: it is mailbox-list`);
 }
 
 function parseAge(text: string): number {

@@ -1,5 +1,6 @@
 import type { Backend } from "../backend/backend.ts";
 import type { Logger } from "../base/log.ts";
+import { isListSeries } from "../manifest/list-series.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { refreshRecovery } from "../recovery/refresh.ts";
 import { runbookForAnyBackup } from "../restore/runbook-for.ts";
@@ -18,7 +19,10 @@ export async function refreshRecoveryFolder(
   root?: ManifestRoot,
 ): Promise<void> {
   try {
-    const server = root === undefined ? undefined : { root, runbook: runbookForAnyBackup(root) };
+    const server =
+      root === undefined || isListSeries(root.server)
+        ? undefined
+        : { root, runbook: runbookForAnyBackup(root) };
     await refreshRecovery(backend, { id, encrypted, version: version() }, server);
   } catch (error) {
     log.warning("recovery/ in the repository is not up to date; nothing else suffers from it", {

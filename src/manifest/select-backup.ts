@@ -1,5 +1,6 @@
 /** Which backup is meant: an id, a unique beginning of one, `latest`, or `@TIME`. */
 import { CyrvaultError } from "../base/errors.ts";
+import { isListSeries } from "./list-series.ts";
 import { type FromWall, localTime, parseMoment } from "./moment.ts";
 
 export interface KnownBackup {
@@ -30,7 +31,10 @@ export function selectBackup<B extends KnownBackup>(
   const ofServer =
     options.server === undefined ? backups : backups.filter((backup) => backup.server === options.server);
   if (ofServer.length === 0) throw noneAtAll(backups, options.server);
-  if (selector === "latest") return last(ofServer, Number.POSITIVE_INFINITY, selector);
+  // Mailbox lists of their own are meant only when they are named, or there is nothing else.
+  const whole = ofServer.filter(({ server }) => !isListSeries(server));
+  const candidates = whole.length > 0 ? whole : ofServer;
+  if (selector === "latest") return last(candidates, Number.POSITIVE_INFINITY, selector);
   if (selector.startsWith("@")) {
     const timeMs = parseMoment(selector.slice(1), options.nowMs, options.fromWall ?? localTime);
     if (timeMs === undefined) {
@@ -38,7 +42,7 @@ export function selectBackup<B extends KnownBackup>(
         hint: "write @2026-11-20, @2026-11-20T03:00, @2026-11-20T03:00:00Z, @3h or @2d",
       });
     }
-    return last(ofServer, timeMs, selector);
+    return last(candidates, timeMs, selector);
   }
   return byId(ofServer, selector);
 }

@@ -17,7 +17,7 @@ import { isHere } from "../../store/stale-run.ts";
 import { BACKUP_MODES, parseMode } from "../backup-mode.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { addFilterOptions, type FilterGiven, filterOptions } from "../filter-options.ts";
+import { addFilterOptions, type FilterGiven, filterOptions, parseOnly } from "../filter-options.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import { type LiveParts, type LiveReport, liveLines, requireLiveUsage, withLive } from "../live-mode.ts";
@@ -203,6 +203,7 @@ export function backupOptions(given: Options, clock: Clock = systemClock): Backu
     ...neighbourOptions(given, clock),
     filter: filterOptions(given),
     textDumps: given.textDumps === true,
+    only: parseOnly(given),
     checkpointMs:
       given.checkpointInterval === undefined ? CHECKPOINT_MS : parseInterval(given.checkpointInterval),
     checkpointBytes:
