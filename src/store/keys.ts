@@ -125,8 +125,8 @@ export async function makeTestedKeyFile(...given: Parameters<typeof makeKeyFile>
 /**
  * Opens the key set with whichever of the key files the secret fits. Each try of a password costs what scrypt costs.
  * A damaged file does not keep a sound one from opening.
- * @throws {CyrvaultError} `PASSWORD_WRONG`: it fits none of the sound ones. `REPOSITORY_DAMAGED`,
- *   `REPOSITORY_VERSION`: there is none that could be tried.
+ * @throws {CyrvaultError} `PASSWORD_WRONG`: it fits none of the sound ones. `IO`: likewise, and one could not be read, which
+ *   it may fit. `REPOSITORY_DAMAGED`, `REPOSITORY_VERSION`: there is none that could be tried.
  */
 export async function openKeyFiles(
   files: readonly KeyFile[],
@@ -134,6 +134,7 @@ export async function openKeyFiles(
 ): Promise<{ readonly keySet: AnyKeySet; readonly name: string }> {
   let wrong: CyrvaultError | undefined;
   let untried: CyrvaultError | undefined;
+  let unread: CyrvaultError | undefined;
   for (const file of files) {
     try {
       return { keySet: await openKeyFile(file, secret), name: file.name };
@@ -141,10 +142,15 @@ export async function openKeyFiles(
       if (!isCyrvaultError(error)) throw error;
       if (error.code === "PASSWORD_WRONG") wrong ??= error;
       else untried ??= error;
+      if (error.code === "IO") unread ??= error;
     }
   }
   if (wrong === undefined)
     throw untried ?? new CyrvaultError("REPOSITORY_DAMAGED", "the repository has lost its key files");
+  if (unread !== undefined)
+    throw new CyrvaultError("IO", `${nameOfSecret(secret)} opens no key that can be read: ${unread.message}`, {
+      cause: unread,
+    });
   throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this repository`, {
     cause: wrong,
     ...(untried !== undefined && { hint: `a key file could not be tried: ${untried.message}` }),

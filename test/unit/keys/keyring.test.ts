@@ -7,6 +7,7 @@ import { KEYS_PREFIX } from "../../../src/store/keys.ts";
 import { decodePaperKey } from "../../../src/store/paper-key.ts";
 import { initRepository, openRepository } from "../../../src/store/repository.ts";
 import type { Secret } from "../../../src/store/secret.ts";
+import { faultyBackend } from "../../support/faulty-backend.ts";
 import { assemble, backUp, CHEAP, content, readEverything } from "../store/repository-fixture.ts";
 
 const NEW = { nowMs: 1000, scrypt: CHEAP };
@@ -56,6 +57,23 @@ function crashing(inner: MemoryBackend, after: number): Backend {
 }
 
 describe("keys of a repository", () => {
+  test("of which one cannot be read: a password that opens none of the others is not called wrong", async () => {
+    const backend = await encrypted();
+    const [name] = await keyNames(backend);
+    const broken = faultyBackend(backend, {
+      failAt: (_, operation, of) => operation === "read" && of === name,
+    });
+    await expect(Keyring.open(broken, "first")).rejects.toMatchObject({
+      code: "IO",
+      message: expect.stringContaining(name as string),
+    });
+    await (await Keyring.open(backend, "first")).add("second", NEW);
+    const [another] = (await keyNames(backend)).filter((one) => one !== name);
+    expect(another).toBeDefined();
+    await expect(Keyring.open(broken, "second")).resolves.toBeDefined();
+    await expect(Keyring.open(broken, "first")).rejects.toMatchObject({ code: "IO" });
+  });
+
   test("are several, each of which opens it, and one that is removed does not", async () => {
     const backend = await encrypted();
     const keyring = await Keyring.open(backend, "first");
