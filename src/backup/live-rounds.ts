@@ -31,6 +31,8 @@ export interface LiveSource {
   /** Of a directory that no list names: it is younger than the list. */
   readonly isYetToCome: (place: MailboxPlace) => boolean;
   readonly onRound: (round: LiveRound) => void;
+  /** What the manifest says of it. */
+  readonly onAchieved: (consistency: string) => void;
 }
 
 /** @returns true: what was found does not go together, and is to be looked for once more. */
@@ -74,6 +76,11 @@ export async function makeInRounds(
     );
   }
   const tally = new Tally();
+  const finish = (made: MadeBackup, achieved: string): MadeBackup => {
+    const view = viewOf(achieved, live.reader.times);
+    live.onAchieved(view.consistency);
+    return tally.finish(made, started, view);
+  };
   let given = started;
   for (let round = 1; ; round++) {
     const made = await makeOne(given);
@@ -81,7 +88,7 @@ export async function makeInRounds(
     const changed = changedTasks(live, made.tasks);
     if (changed.length === 0 && !holder.listHasChanged) {
       live.onRound({ round, changed: 0, next: "done" });
-      return tally.finish(made, started, viewOf("nothing changed after it was read", live.reader.times));
+      return finish(made, "nothing changed after it was read");
     }
     const isLast = round >= ROUNDS_MAX || isLittle(changed);
     live.onRound({ round, changed: changed.length, next: isLast ? "closing" : "again" });
@@ -92,7 +99,7 @@ export async function makeInRounds(
     if (!isLast) continue;
     const { last, achieved } = await closingRound(live, given, makeOne);
     tally.add(last);
-    return tally.finish(last, started, viewOf(achieved, live.reader.times));
+    return finish(last, achieved);
   }
 }
 
@@ -133,7 +140,7 @@ function viewOf(achieved: string, { longestMs, givenUp }: LockTimes): ManifestRo
   const without = givenUp === 0 ? "" : `; ${givenUp} files could not be locked in time`;
   return {
     kind: "live",
-    consistency: `under Cyrus's locks while mail flowed: ${achieved}; no lock was held longer than ${Math.ceil(longestMs)} ms${without}`,
+    consistency: `live: read under Cyrus's locks; ${achieved}; no lock was held longer than ${Math.ceil(longestMs)} ms${without}`,
   };
 }
 

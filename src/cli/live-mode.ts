@@ -21,6 +21,7 @@ import type { SnapshotGiven } from "./snapshot-options.ts";
 /** Its shape is the interface of `--json`. */
 export interface LiveReport {
   readonly rounds: number;
+  readonly consistency: string;
   readonly locks: LockTimes;
 }
 
@@ -76,6 +77,10 @@ export async function withLive<T>(
   const startedNs = BigInt(Date.now() - 2000) * 1_000_000n;
   const holder = new LiveHolder(reader, startedNs, listPath === undefined ? [] : [listPath]);
   let rounds = 0;
+  let consistency = "";
+  const onAchieved = (text: string): void => {
+    consistency = text;
+  };
   const onRound = ({ round, changed, next }: LiveRound): void => {
     rounds = next === "closing" ? round + 1 : round;
     session.log.info(`round ${round}: ${counted(changed, "mailbox", "mailboxes")} changed meanwhile`, {
@@ -87,20 +92,21 @@ export async function withLive<T>(
     const isYetToCome = ({ directories }: MailboxPlace) =>
       directories.some(({ realPath }) => (lstatSource(realPath)?.stat.ctimeNs ?? startedNs) >= startedNs);
     const live: LiveSource = {
-      ...{ reader, holder, deletedPrefix, listPath, isYetToCome, onRound },
+      ...{ reader, holder, deletedPrefix, listPath, isYetToCome, onRound, onAchieved },
       mayRead: repository.mayRead,
     };
     const result = await use({ live, signal });
-    return { result, live: { rounds, locks: reader.times } };
+    return { result, live: { rounds, consistency, locks: reader.times } };
   } finally {
     holder.close();
   }
 }
 
 /** What a client may have noticed. */
-export function liveLines({ rounds, locks }: LiveReport): string[] {
+export function liveLines({ rounds, consistency, locks }: LiveReport): string[] {
   const { taken, busy, longestMs, longestOf, longestWaitMs, givenUp } = locks;
   const lines = [
+    `  ${consistency}`,
     `  live, ${counted(rounds, "round")}: ${counted(taken, "lock")}, the longest held ${longestMs.toFixed(1)} ms (${longestOf}); ${busy} times busy, waited ${longestWaitMs.toFixed(0)} ms at most`,
   ];
   return givenUp === 0 ? lines : [...lines, `  ${counted(givenUp, "file")} could not be locked in time`];

@@ -19,6 +19,7 @@ const PATIENCE_MS = process.env["CYRVAULT_HEAVY"] === undefined ? Number.POSITIV
 interface LiveResult extends BackupResult {
   readonly live: {
     readonly rounds: number;
+    readonly consistency: string;
     readonly locks: {
       readonly taken: number;
       readonly busy: number;
@@ -64,6 +65,7 @@ async function proveLive(site: Site, traffic: MailTraffic, name: string): Promis
   );
   expect(inconsistencies(result)).toEqual([]);
   expect(locks.givenUp).toBe(0);
+  expect(result.live.consistency).toMatch(/^live: /);
   const target = join(site.workspace, name);
   const seen = await restoredMessages(site.server, site.env, result.backup, target, USERS);
   expect(traffic.throughout(fromMs, toMs).length).toBeGreaterThan(0);

@@ -67,6 +67,7 @@ class LiveSite implements Disposable {
       listPath,
       mayRead: true,
       isYetToCome: () => false,
+      onAchieved: () => undefined,
       onRound: (round) => {
         this.rounds.push(round);
         this.onRound(round);
