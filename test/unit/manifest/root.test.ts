@@ -53,6 +53,18 @@ const sampleRoot: ManifestRoot = {
   bytes: { source: 2_630_000_000, read: 240_000, added: 200_000, stored: 60_000 },
 };
 
+test("what a filter left out is in the selection; without one the bytes are what they always were", () => {
+  const selection = {
+    ...sampleRoot.selection,
+    excludeLarger: 1000,
+    excludeOlderMs: 5,
+    excludeSpecialUse: ["\\Junk"],
+  };
+  expect(decodeRoot(encodeRoot({ ...sampleRoot, selection })).selection).toEqual(selection);
+  expect(Buffer.from(encodeRoot(sampleRoot)).toString()).not.toContain("excludeLarger");
+  expect(decodeRoot(encodeRoot(sampleRoot))).toEqual(sampleRoot);
+});
+
 const changed = (change: (root: Record<string, unknown>) => void): Uint8Array => {
   const root = JSON.parse(Buffer.from(encodeRoot(sampleRoot)).toString()) as Record<string, unknown>;
   change(root);
