@@ -4,6 +4,7 @@ import { type ByteString, toFsPath, toText } from "../base/byte-string.ts";
 import { isCyrvaultError, systemCode } from "../base/errors.ts";
 import { causeCode, ioError } from "../base/io-error.ts";
 import { setMtimeNs } from "../base/posix.ts";
+import { directoryAnew, inItsDirectory, toHeldPath } from "./held-directories.ts";
 
 export interface Attributes {
   readonly mode: number;
@@ -26,21 +27,21 @@ export function hasSetId(mode: number): boolean {
 /** Of the file itself, not of what a symlink points to. @returns false: we may not. */
 export function setOwner(realPath: ByteString, { uid, gid }: Attributes): boolean {
   return permitted(`cannot set the owner of ${toText(realPath)}`, () =>
-    lchownSync(toFsPath(realPath), uid, gid),
+    lchownSync(toHeldPath(realPath), uid, gid),
   );
 }
 
 /** After the owner: changing that takes away bits. @returns false: we may not, since the directory is not ours. */
 export function setDirectoryMode(realPath: ByteString, mode: number): boolean {
   return permitted(`cannot set the mode of ${toText(realPath)}`, () =>
-    chmodSync(toFsPath(realPath), mode & 0o7777),
+    chmodSync(toFsPath(directoryAnew(realPath)), mode & 0o7777),
   );
 }
 
 /** @returns false: we may not, since the file is not ours. */
 export function applyTime(realPath: ByteString, mtimeNs: bigint): boolean {
   try {
-    setMtimeNs(realPath, mtimeNs);
+    setMtimeNs(inItsDirectory(realPath), mtimeNs);
     return true;
   } catch (error) {
     if (isCyrvaultError(error, "IO") && causeCode(error) === "EPERM") return false;

@@ -25,6 +25,7 @@ import type { ObjectId } from "../store/object.ts";
 import { type Attributes, hasSetId } from "./attributes.ts";
 import { RestoredDirectories } from "./directories.ts";
 import { RestoreFindings } from "./findings.ts";
+import { letGoOfDirectories } from "./held-directories.ts";
 import { type IndexContent, LeftOutIndex } from "./left-out-index.ts";
 import { type LostFindings, readLostFindings } from "./lost-findings.ts";
 import { MessageRestorer, type RestoreWorkers } from "./messages/restore-messages.ts";
@@ -63,7 +64,11 @@ const SPILL_BYTES_MIN = 4 * 1024 * 1024;
 
 export async function runRestore(prepared: PreparedRestore, context: RestoreContext): Promise<RestoreResult> {
   requireSafe(prepared);
-  return await new RestoreRun(prepared, context).run();
+  try {
+    return await new RestoreRun(prepared, context).run();
+  } finally {
+    letGoOfDirectories();
+  }
 }
 
 /** Of one restored file that had several names at the source. */
@@ -446,8 +451,9 @@ class RestoreRun {
       selection.everything ||
       options.only.some(({ part }) => part === "mailbox-list" || part === "configdirectory");
     if (mailboxList === undefined || !wanted) return;
-    const path = joinPath(this.#tree.target, fromText(`cyrvault-mailbox-list-${this.#root.backup}.txt`));
-    this.#textListPath = toText(path);
+    const name = fromText(`cyrvault-mailbox-list-${this.#root.backup}.txt`);
+    this.#textListPath = toText(joinPath(this.#tree.target, name));
+    const path = joinPath(this.#tree.realTarget, name);
     const attributes = {
       mode: 0o600,
       uid: process.getuid?.() ?? 0,

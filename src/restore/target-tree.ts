@@ -7,6 +7,7 @@ import { type ByteString, joinPath, toFsPath, toText } from "../base/byte-string
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { baseName, isWithin, normalise, type PathMapping, parentOf, relativeTo } from "../source/view.ts";
+import { toHeldPath } from "./held-directories.ts";
 
 export interface PlaceToRestore {
   /** As on the server. */
@@ -31,6 +32,8 @@ export class TargetTree {
   /** The longest first. */
   readonly roots: readonly TargetRoot[];
   readonly target: ByteString;
+  /** Without symlinks. */
+  readonly realTarget: ByteString;
   /** Directories that were not there before this restore, or its interrupted part: they need their attributes. */
   readonly made = new Set<ByteString>();
   readonly #mappings: readonly PathMapping[];
@@ -58,6 +61,7 @@ export class TargetTree {
       if (path === "/") throw notAPath(path);
     }
     const realTarget = resolveExisting(this.target);
+    this.realTarget = realTarget;
     const wanted = places.map(({ path, isFile }) => ({ from: path, place: this.#place(path), isFile }));
     const directories = wanted
       .filter(({ isFile }) => !isFile)
@@ -126,13 +130,13 @@ export class TargetTree {
   /** @returns whether it was not there, or was left unfinished. */
   #makeOne(realPath: ByteString): boolean {
     try {
-      mkdirSync(toFsPath(realPath), UNFINISHED_MODE);
+      mkdirSync(toHeldPath(realPath), UNFINISHED_MODE);
       return true;
     } catch (error) {
       if (systemCode(error) !== "EEXIST")
         throw ioError(`cannot make the directory ${toText(realPath)}`, error);
     }
-    const found = lstatSync(toFsPath(realPath));
+    const found = lstatSync(toHeldPath(realPath));
     if (found.isDirectory()) return this.#resumes && (found.mode & 0o7777) === UNFINISHED_MODE;
     throw notADirectory(realPath, found.isSymbolicLink());
   }

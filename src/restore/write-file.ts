@@ -26,6 +26,7 @@ import { ioError } from "../base/io-error.ts";
 import { renameNoReplace, setMtimeNs } from "../base/posix.ts";
 import { parentOf } from "../source/view.ts";
 import { type Attributes, applyTime, modeOfFile, setOwner } from "./attributes.ts";
+import { inItsDirectory, toHeldPath } from "./held-directories.ts";
 
 export type Existing =
   /** Refuse, unless it is the same. */
@@ -68,7 +69,7 @@ export async function writeFile(
 /** @returns false: the filesystem has no room for another link there, or cannot link: write a copy. */
 export function writeLink(source: ByteString, path: ByteString, existing: Existing): WriteOutcome | false {
   try {
-    linkSync(toFsPath(source), toFsPath(path));
+    linkSync(toHeldPath(source), toHeldPath(path));
     return "written";
   } catch (error) {
     const code = systemCode(error);
@@ -90,7 +91,7 @@ export function writeSymlink(
   existing: Existing,
 ): WriteOutcome {
   try {
-    symlinkSync(toFsPath(target), toFsPath(path));
+    symlinkSync(toFsPath(target), toHeldPath(path));
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw ioError(`cannot make the symbolic link ${toText(path)}`, error);
     if (existing === "keep") return "kept";
@@ -101,7 +102,7 @@ export function writeSymlink(
     }
   }
   const owned = setOwner(path, attributes);
-  setMtimeNs(path, attributes.mtimeNs);
+  setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
   return owned ? "written" : "owner-not-set";
 }
 
@@ -119,7 +120,7 @@ export function inTheWay(path: ByteString): CyrvaultError {
 export async function isSame(path: ByteString, content: MakeContent): Promise<boolean> {
   let fd: number;
   try {
-    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    fd = openSync(toHeldPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO") return false;
     throw ioError(`cannot compare ${toText(path)}`, error);
@@ -161,12 +162,12 @@ async function writeNew(
   } catch (error) {
     if (fd !== undefined) {
       closeSync(fd);
-      unlinkSync(toFsPath(path));
+      unlinkSync(toHeldPath(path));
     }
     throw error;
   }
   closeSync(fd);
-  setMtimeNs(path, attributes.mtimeNs);
+  setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
   return owned ? "written" : "owner-not-set";
 }
 
@@ -187,13 +188,13 @@ async function writeBeside(
   const outcome = await writeNew(part, content, attributes);
   if (outcome === undefined) throw inTheWay(part);
   try {
-    if (existing === "replace") renameSync(toFsPath(part), toFsPath(path));
+    if (existing === "replace") renameSync(toHeldPath(part), toHeldPath(path));
     else if (!takePlace(part, path)) {
       remove(part);
       return "kept";
     }
   } catch (error) {
-    unlinkSync(toFsPath(part));
+    unlinkSync(toHeldPath(part));
     throw ioError(`cannot write ${toText(path)}`, error);
   }
   return outcome;
@@ -201,17 +202,17 @@ async function writeBeside(
 
 /** @returns false: somebody was quicker. */
 function takePlace(part: ByteString, path: ByteString): boolean {
-  const renamed = renameNoReplace(part, path);
+  const renamed = renameNoReplace(inItsDirectory(part), inItsDirectory(path));
   if (renamed !== "unsupported") return renamed === "renamed";
   if (statOf(path) !== undefined) return false;
-  renameSync(toFsPath(part), toFsPath(path));
+  renameSync(toHeldPath(part), toHeldPath(path));
   return true;
 }
 
 export function openNew(path: ByteString): number | undefined {
   try {
     return openSync(
-      toFsPath(path),
+      toHeldPath(path),
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o600,
     );
@@ -258,7 +259,7 @@ export function finishStanding(
 ): "same" | "owner-not-set" | "shared" {
   let fd: number;
   try {
-    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    fd = openSync(toHeldPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     throw ioError(`cannot set owner and mode of ${toText(path)}`, error);
   }
@@ -284,7 +285,7 @@ function asItShouldBe(
 function remove(path: ByteString): void {
   refuseDirectory(path);
   try {
-    unlinkSync(toFsPath(path));
+    unlinkSync(toHeldPath(path));
   } catch (error) {
     throw ioError(`cannot remove ${toText(path)}`, error);
   }
@@ -299,15 +300,16 @@ function refuseDirectory(path: ByteString): void {
 
 function statOf(path: ByteString) {
   try {
-    return lstatSync(toFsPath(path), { throwIfNoEntry: false, bigint: true });
+    return lstatSync(toHeldPath(path), { throwIfNoEntry: false, bigint: true });
   } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
     throw ioError(`cannot look at ${toText(path)}`, error);
   }
 }
 
 function readLink(path: ByteString): ByteString | undefined {
   try {
-    return readlinkSync(toFsPath(path), { encoding: "latin1" }) as ByteString;
+    return readlinkSync(toHeldPath(path), { encoding: "latin1" }) as ByteString;
   } catch (error) {
     if (systemCode(error) === "EINVAL") return undefined;
     throw ioError(`cannot read the symbolic link ${toText(path)}`, error);

@@ -13,6 +13,7 @@ import { OBJECT_ID_BYTES } from "../../store/object.ts";
 import { ObjectHasher } from "../../store/object-id.ts";
 import { PackSeal } from "../../store/pack-seal.ts";
 import { type PackId, packName } from "../../store/pack-types.ts";
+import { letGoOfDirectories } from "../held-directories.ts";
 import {
   type Extent,
   type MessageOutcome,
@@ -60,6 +61,14 @@ export class RestoreWorker {
 
   /** @throws {CyrvaultError} what writing met: the restore ends. What is wrong in the repository is an outcome. */
   async run(task: WriteTask): Promise<WriteResult> {
+    try {
+      return await this.#run(task);
+    } finally {
+      letGoOfDirectories();
+    }
+  }
+
+  async #run(task: WriteTask): Promise<WriteResult> {
     const before = this.#openedBytes;
     const window = new BlockWindow(
       task,

@@ -1,11 +1,12 @@
 /** One message that is held whole, written by synchronous calls. The cases that need more are left to write-file.ts. */
 import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
-import { type ByteString, toFsPath, toText } from "../../base/byte-string.ts";
+import { type ByteString, toText } from "../../base/byte-string.ts";
 import { equalBytes } from "../../base/bytes.ts";
 import { systemCode } from "../../base/errors.ts";
 import { ioError } from "../../base/io-error.ts";
 import { setMtimeNs } from "../../base/posix.ts";
 import type { Attributes } from "../attributes.ts";
+import { inItsDirectory, toHeldPath } from "../held-directories.ts";
 import { finishOpen, finishStanding, openNew, writeAll } from "../write-file.ts";
 import type { MessageOutcome } from "./task.ts";
 
@@ -33,11 +34,11 @@ export function writeWhole(
     owned = finishOpen(fd, path, attributes);
   } catch (error) {
     closeSync(fd);
-    unlinkSync(toFsPath(path));
+    unlinkSync(toHeldPath(path));
     throw error;
   }
   closeSync(fd);
-  setMtimeNs(path, attributes.mtimeNs);
+  setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
   return owned ? "written" : "owner-not-set";
 }
 
@@ -45,7 +46,7 @@ export function writeWhole(
 function holds(path: ByteString, bytes: Uint8Array): boolean {
   let fd: number;
   try {
-    fd = openSync(toFsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    fd = openSync(toHeldPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (systemCode(error) === "ELOOP" || systemCode(error) === "ENXIO") return false;
     throw ioError(`cannot compare ${toText(path)}`, error);
