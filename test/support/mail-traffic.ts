@@ -17,6 +17,8 @@ export interface TrafficOptions {
   readonly seed?: string;
   /** Between two commands of one actor. Default 10. */
   readonly pauseMs?: number;
+  /** What is more in a folder is expunged. Default 40. */
+  readonly folderMessages?: number;
   /** What users do, as often as it is named. Default: some of everything. */
   readonly steps?: readonly TrafficStep[];
 }
@@ -61,7 +63,7 @@ const DEFAULT_STEPS: readonly TrafficStep[] = [
   ...["expunge", "rename", "folder"],
 ] as TrafficStep[];
 /** Folders stay small enough that listing one costs nothing. */
-const FOLDER_MESSAGES_MAX = 40;
+const FOLDER_MESSAGES = 40;
 const RECONNECT_MS = 50;
 
 export class MailTraffic {
@@ -317,7 +319,10 @@ export class MailTraffic {
       const life = this.#byKey.get(keyOf({ user, token }));
       return life === undefined || life.goingMs !== undefined ? [] : [{ uid, life }];
     });
-    const surplus = listed.splice(0, Math.max(0, listed.length - FOLDER_MESSAGES_MAX));
+    const surplus = listed.splice(
+      0,
+      Math.max(0, listed.length - (this.#options.folderMessages ?? FOLDER_MESSAGES)),
+    );
     if (surplus.length > 0) {
       for (const { life } of surplus) life.goingMs = Date.now();
       const uids = surplus.map(({ uid }) => uid).join(",");
