@@ -102,6 +102,11 @@ export async function withLive<T>(
   }
 }
 
+/** Nothing is taken of the machine. */
+export function livePlan(): { readonly steps: readonly string[] } {
+  return { steps: ["nothing is stopped: each mailbox is read under Cyrus's own locks, for a moment"] };
+}
+
 /** What a client may have noticed. */
 export function liveLines({ rounds, consistency, locks }: LiveReport): string[] {
   const { taken, busy, longestMs, longestOf, longestWaitMs, givenUp } = locks;

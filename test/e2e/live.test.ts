@@ -2,6 +2,7 @@
  * Backups of a real Cyrus that goes on: under continuous deliveries, flag changes, expunges, moves (mostly from folders
  * that are read late to folders that are read early), renames, folders that come and go.
  */
+import { chownSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type BackupResult, expectCode, runCli, runJson } from "../support/cli.ts";
@@ -50,7 +51,13 @@ async function siteWithMail(options: CyrusOptions = {}): Promise<Site> {
   return { server, env, workspace };
 }
 
-const liveArgs = ({ server }: Site) => ["backup", "--config", server.configPath, "--mode", "live"];
+const liveArgs = ({ server }: Pick<Site, "server">) => [
+  "backup",
+  "--config",
+  server.configPath,
+  "--mode",
+  "live",
+];
 
 /** Backs up while mail flows, and proves what is in it. */
 async function proveLive(site: Site, traffic: MailTraffic, name: string): Promise<LiveResult> {
@@ -98,6 +105,30 @@ describeWithCyrus("a server that goes on while it is backed up", () => {
     expect(traffic.refusals).toEqual([]);
     expect(traffic.outages).toEqual([]);
     expect(traffic.slowest.ms).toBeLessThan(PATIENCE_MS);
+  });
+
+  test("locks that are made for it belong to Cyrus, which goes on with them", async () => {
+    const { server, env } = await siteWithMail();
+    await server.stop();
+    rmSync(server.path("run/lock"), { recursive: true });
+    mkdirSync(server.path("run/lock"));
+    const { uid, gid } = statSync(server.path("conf"));
+    chownSync(server.path("run/lock"), uid, gid);
+    const dry = await runJson<{ readonly dryRun: boolean }>([...liveArgs({ server }), "--dry-run"], { env });
+    expect(dry.dryRun).toBe(true);
+    expect(readdirSync(server.path("run/lock"))).toEqual([]);
+    const result = await runJson<LiveResult>(liveArgs({ server }), { env });
+    expect(result.live.rounds).toBeGreaterThan(0);
+    const locks = readdirSync(server.path("run/lock"), { recursive: true, encoding: "utf8" });
+    expect(locks.filter((name) => name.endsWith(".lock")).length).toBeGreaterThanOrEqual(USERS.length);
+    for (const name of locks)
+      expect(statSync(server.path(`run/lock/${name}`)), name).toMatchObject({ uid, gid });
+    await server.start();
+    const client = await ImapClient.connect(server.ports.imap, "anna");
+    await client.append("INBOX", Buffer.from("Subject: after\r\n\r\nstill there\r\n"));
+    await client.select("INBOX");
+    expect(await client.uids()).toHaveLength(1);
+    await client.logout();
   });
 
   test("what only a snapshot can have is refused", async () => {

@@ -20,7 +20,14 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { addFilterOptions, type FilterGiven, filterOptions, parseOnly } from "../filter-options.ts";
 import { findingObject, findingText } from "../findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
-import { type LiveParts, type LiveReport, liveLines, requireLiveUsage, withLive } from "../live-mode.ts";
+import {
+  type LiveParts,
+  type LiveReport,
+  liveLines,
+  livePlan,
+  requireLiveUsage,
+  withLive,
+} from "../live-mode.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import {
   addNeighbourOptions,
@@ -179,9 +186,12 @@ async function dryRun(session: Session, given: Options, options: BackupOptions):
   const { clock, output, json } = session;
   await session.withRepository("read", async (repository) => {
     const { localDirectory } = repository.backend.properties;
-    const cut = await viewPlan(
-      viewInput(session, given, options, options.server ?? serverName(options), localDirectory),
-    );
+    const cut =
+      parseMode(given.mode) === "live"
+        ? livePlan()
+        : await viewPlan(
+            viewInput(session, given, options, options.server ?? serverName(options), localDirectory),
+          );
     const plan = await planBackup(options, { repository, clock });
     if (json) await output.object({ dryRun: true, ...plan, parent: plan.parent ?? null, view: cut });
     else await output.text([...cut.steps.map((step) => `First: ${step}`), planText(plan)].join("\n"));
