@@ -75,5 +75,5 @@ export async function* untilLate(
 
 export function notReachedText({ messages, kept }: NotReached): string {
   const standIn = kept === 0 ? "" : `; for ${kept} of them an earlier backup's copy is kept`;
-  return `${messages} messages were not read in the time given (--max-duration)${standIn}: the next backup reads them`;
+  return `${messages} messages were not read in the time given (--max-duration, --max-downtime)${standIn}: the next backup reads them`;
 }

@@ -3,9 +3,11 @@
  * moves, renames, folders that come and go.
  */
 import { execFileSync } from "node:child_process";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { type BackupResult, runJson } from "../support/cli.ts";
+import { type BackupResult, runJson, startCli } from "../support/cli.ts";
 import { type CyrusScripts, cyrusScripts } from "../support/cyrus-scripts.ts";
 import { type CyrusOptions, CyrusServer } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
@@ -21,8 +23,9 @@ interface CutResult extends BackupResult {
     readonly quiesce: string;
     readonly consistency: string;
     readonly heldMs: number;
-    readonly downtimeSeconds?: number;
+    readonly downtimeSeconds: number;
   };
+  readonly firstPass?: { readonly messages: { readonly read: number }; readonly seconds: number };
 }
 
 interface Site {
@@ -85,6 +88,7 @@ async function proveCut(
   expect(traffic.throughout(from, to).length).toBeGreaterThan(10);
   expect(traffic.notOfOneMoment(seen, from, to)).toEqual([]);
   expect(result.view.heldMs).toBeGreaterThan(0);
+  expect(result.view.downtimeSeconds).toBe(result.view.heldMs / 1000);
   console.log(
     `${name}: Cyrus stood still for ${result.view.heldMs} ms, its users waited for ${to - from} ms`,
   );
@@ -96,6 +100,33 @@ const SITES: readonly (readonly [name: string, options: CyrusOptions])[] = [
   ["expunges take effect at once", { layout: "legacy", extraConfig: ["expunge_mode: immediate"] }],
 ];
 
+/** Leaves a mark when it begins and when it ends, and takes a while. */
+function slowly({ workspace, scripts }: Site, script: keyof CyrusScripts): string {
+  const mark = (end: string) => `touch ${join(workspace, `${end}-${script}`)}`;
+  return `${mark("began")}; sleep 0.5; ${scripts[script]}; ${mark("ended")}`;
+}
+
+async function fillAnna(server: CyrusServer, count: number): Promise<void> {
+  const anna = await ImapClient.connect(server.ports.imap, "anna");
+  for (let i = 0; i < count; i++)
+    await anna.append("INBOX", Buffer.from(`Subject: ${i}\r\n\r\n${String(i % 10).repeat(500_000)}\r\n`));
+  await anna.logout();
+}
+
+async function answers(imapPort: number): Promise<boolean> {
+  try {
+    await (await ImapClient.connect(imapPort)).logout();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 120_000; !(await isSo()); await sleep(20))
+    if (Date.now() > deadline) throw new Error("waited in vain");
+}
+
 describeWithCyrus("a server that is stopped for its backup", () => {
   test.each(SITES)("is backed up as it stood, and nothing is lost that was there (%s)", async (_, given) => {
     const site = await siteWithMail(given);
@@ -105,5 +136,71 @@ describeWithCyrus("a server that is stopped for its backup", () => {
     expect(second.parent).not.toBeNull();
     await traffic.stop();
     expect(traffic.refusals).toEqual([]);
+  });
+
+  test.each(SITES)("is at rest for a second pass only (%s)", async (_, given) => {
+    const site = await siteWithMail(given);
+    const traffic = await MailTraffic.start(site.server, { users: USERS });
+    const first = await proveCut(site, traffic, "two-pass", "--mode", "two-pass");
+    expect(first.firstPass?.messages.read).toBeGreaterThan(0);
+    expect(first.messages.read, "what the first pass has read is not read again").toBeLessThan(
+      first.firstPass?.messages.read ?? 0,
+    );
+    const second = await proveCut(site, traffic, "two-pass-again", "--mode", "two-pass");
+    expect(second.parent).toBe(first.backup);
+    await traffic.stop();
+    expect(traffic.refusals).toEqual([]);
+  });
+
+  test("runs again when the longest downtime is over, and the backup says what it has not read", async () => {
+    const site = await siteWithMail();
+    await fillAnna(site.server, 10);
+    const traffic = await MailTraffic.start(site.server, { users: USERS, steps: ["append"] });
+    await traffic.waitFor(20);
+    const args = backupArgs(site, "--max-downtime", "3s", "--read-limit", "200K");
+    const result = await runJson<CutResult>(args, { env: site.env, codes: [3] });
+    await traffic.waitFor(20);
+    await traffic.stop();
+    expect(result.view.consistency).toMatch(/^torn: Cyrus was started again after 3 s/);
+    const codes = result.findings.map(({ code }) => code);
+    expect(codes).toContain("cut-torn");
+    expect(codes).toContain("not-reached");
+    const complete = await runJson<CutResult>(backupArgs(site), { env: site.env });
+    expect(inconsistencies(complete)).toEqual([]);
+  });
+
+  test("runs again whenever the backup is killed, and the next one is none the worse for it", async () => {
+    const site = await siteWithMail();
+    await fillAnna(site.server, 5);
+    const { imap } = site.server.ports;
+    const isThere = (mark: string) => existsSync(join(site.workspace, mark));
+    const args = [
+      ...["backup", "--config", site.server.configPath, "--quiesce", "stop"],
+      ...["--stop-command", slowly(site, "stop"), "--start-command", slowly(site, "start")],
+    ];
+    const moments: readonly (readonly [mark: string, limit: string])[] = [
+      ["began-stop", "100M"],
+      ["ended-stop", "20K"],
+      ["began-start", "100M"],
+    ];
+    for (const [mark, limit] of moments) {
+      for (const script of ["stop", "start"])
+        for (const end of ["began", "ended"])
+          rmSync(join(site.workspace, `${end}-${script}`), { force: true });
+      const running = startCli([...args, "--read-limit", limit], { env: site.env });
+      await until(async () => isThere(mark));
+      running.process.kill("SIGKILL");
+      expect((await running.result).signal, mark).toBe("SIGKILL");
+      await until(async () => isThere("ended-start"));
+      await until(() => answers(imap));
+    }
+    const twice = startCli([...args, "--mode", "two-pass", "--read-limit", "20K"], { env: site.env });
+    await sleep(700);
+    twice.process.kill("SIGKILL");
+    await twice.result;
+    expect(await answers(imap), "in the first pass nothing is stopped").toBe(true);
+    const result = await runJson<CutResult>(backupArgs(site), { env: site.env });
+    expect(inconsistencies(result)).toEqual([]);
+    expect(await answers(imap)).toBe(true);
   });
 });

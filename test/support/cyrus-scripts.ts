@@ -13,13 +13,13 @@ export interface CyrusScripts {
 /** The server has been started once: its services have ports. Whoever starts it by script must stop it by script. */
 export async function cyrusScripts(server: CyrusServer): Promise<CyrusScripts> {
   const pidFile = server.path("run/master.pid");
-  const pid = `pid=$(cat ${pidFile} 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null`;
+  // One that has ended is still listed until whoever started it has asked how.
+  const runs = `grep -q '^State:.[^Z]' "/proc/$(cat ${pidFile} 2>/dev/null)/status" 2>/dev/null`;
   const eatMyData = existsSync("/usr/bin/eatmydata") ? "eatmydata " : "";
   const master = `${eatMyData}/usr/lib/cyrus/bin/master -C ${server.configPath} -M ${server.path("etc/cyrus.conf")}`;
   const scripts = {
-    // Whoever started it may not yet have asked how it ended.
-    stop: `${pid} || exit 0\nkill -TERM "$pid"\nwhile grep -q '^State:.[^Z]' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done\n`,
-    start: `${pid} && exit 0\nexec ${master} -p ${pidFile} -d\n`,
+    stop: `${runs} || exit 0\nkill -TERM "$(cat ${pidFile})"\nwhile ${runs}; do sleep 0.05; done\n`,
+    start: `${runs} && exit 0\nexec ${master} -p ${pidFile} -d\n`,
   };
   const write = async (name: keyof CyrusScripts): Promise<string> => {
     const path = server.path(`etc/${name}.sh`);
