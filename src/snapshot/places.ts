@@ -18,6 +18,8 @@ import type { Places, TakenView } from "./method.ts";
 
 /** Of the configdirectory: nothing of it is kept. */
 const RUNTIME = /^(lock|proc|socket|run|stats)(\/|$)/;
+/** Mounted there by ZFS when somebody looks in. */
+const ZFS_SNAPSHOTS = "/.zfs/snapshot/";
 
 /**
  * In the order in which they are best taken where that cannot be done at once: the configdirectory and metadata before
@@ -33,14 +35,16 @@ export function placesOf(
 ): Places {
   const places = new Set<ByteString>();
   const databases = new Set(Object.values(layout.databases).map(({ path }) => path));
-  const directories = roots.filter(({ kind }) => kind !== "file");
+  // What `--include` names need not lie where the mail does: it is read live then.
+  const directories = roots.filter(({ kind }) => kind !== "file" && kind !== "include");
   const isMessages = (kind: string) => kind === "partition" || kind === "archivepartition";
   for (const root of roots)
-    if (!isMessages(root.kind) && (root.kind !== "file" || databases.has(root.logicalPath)))
+    if (!isMessages(root.kind) && (directories.includes(root) || databases.has(root.logicalPath)))
       places.add(root.realPath);
   for (const root of directories) places.add(root.realPath);
   const within = (path: ByteString) => directories.find((root) => isWithin(path, root.realPath));
   for (const { point } of parseMounts(facts.mountInfo)) {
+    if (point.includes(ZFS_SNAPSHOTS)) continue;
     const root = within(point);
     if (root !== undefined && !RUNTIME.test(relativeTo(point, root.realPath))) places.add(point);
   }

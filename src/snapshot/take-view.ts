@@ -195,7 +195,8 @@ function uncoveredBy(view: TakenView, roots: readonly ServerRoot[], { roots: pla
   return roots
     .filter(({ kind, realPath, path }) => {
       const isCovered = view.mappings.some(({ from, to }) => isWithin(realPath, to) || isWithin(path, from));
-      return !isCovered && (kind !== "file" || places.includes(path));
+      const isMeant = (kind !== "file" && kind !== "include") || places.includes(path);
+      return isMeant && !isCovered;
     })
     .map(({ path }) => path);
 }

@@ -253,6 +253,8 @@ function refuseHoles(
     if (root === undefined || view.mappings.some(({ from }) => from === point)) continue;
     // What is mounted inside our own mount points is seen when the walk meets another device.
     if (view.root !== "/" && isWithin(point, view.root)) continue;
+    // ZFS mounts a snapshot inside the filesystem that it is of.
+    if (view.mappings.some(({ to }) => isWithin(point, to))) continue;
     if (RUNTIME.test(relativeTo(point, root.path))) continue;
     throw new CyrvaultError(
       "SOURCE_INVALID",

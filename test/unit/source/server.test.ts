@@ -288,6 +288,13 @@ describe("a filesystem of its own inside a root", () => {
     );
   });
 
+  test("is no hole where it is a view that is read: ZFS mounts its snapshots below .zfs", () => {
+    const to = bytes("/var/spool/cyrus/.zfs/snapshot/x");
+    expect(
+      describeIt({ mappings: [{ from: bytes("/elsewhere"), to }], mountPoints: [to] }).roots.length,
+    ).toBeGreaterThan(0);
+  });
+
   test("is read from the system's table, blanks and all", () => {
     const table =
       "22 1 8:1 / / rw - ext4 /dev/a rw\n40 22 8:2 / /var/my\\040spool\\134x rw,relatime shared:1 - ext4 /dev/b rw\n\n";
