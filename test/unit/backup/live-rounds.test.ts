@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { LiveRound, LiveSource } from "../../../src/backup/live-rounds.ts";
+import type { BackupOptions } from "../../../src/backup/options.ts";
 import { fromText, joinPath } from "../../../src/base/byte-string.ts";
 import { tryLock } from "../../../src/base/posix.ts";
 import { LiveHolder } from "../../../src/source/live/live-holder.ts";
@@ -54,7 +55,7 @@ class LiveSite implements Disposable {
   }
 
   /** The tree is old: what changes from now on is seen to. */
-  async backUp(limitMs = 200) {
+  async backUp(limitMs = 200, backup: Partial<BackupOptions> = {}) {
     const options = { lockRoot: fromText(this.lockRoot), rules: RULES, owner: OWNER, limitMs };
     this.reader = new WatchedReader(options, (what) => this.afterLocks(what));
     const listPath = fromText(this.site.server.path("var/lib/cyrus/mailboxes.db"));
@@ -74,7 +75,7 @@ class LiveSite implements Disposable {
       },
     };
     try {
-      return await this.site.backUp({}, { live });
+      return await this.site.backUp(backup, { live });
     } finally {
       holder.close();
     }
@@ -159,6 +160,34 @@ describe("a live backup", () => {
     const result = await it.backUp();
     expect(codesOf(result)).toEqual([]);
     expect(await it.texts(result)).toEqual([...ALL, mail("new").toString("latin1")].sort());
+  });
+
+  test("takes a folder that had not changed before the closing moment as it was then", async () => {
+    using it = await LiveSite.make();
+    await waitForTick();
+    let isAppended = false;
+    it.afterLocks = (what) => {
+      if (what === it.x.name && !isAppended) {
+        isAppended = true;
+        it.site.server.append(it.x, "new");
+      }
+      // X is of the closing moment: what comes to it now is too late.
+      if (what.endsWith(" users") && it.y.messages.length === 1) it.move(it.y, 1, it.x);
+    };
+    const result = await it.backUp();
+    expect(it.rounds.map(({ next }) => next)).toEqual(["closing"]);
+    expect(codesOf(result)).toEqual([]);
+    expect(await it.texts(result)).toEqual([...ALL, mail("new").toString("latin1")].sort());
+  });
+
+  test("reads no further message when its time is over, in whatever round", async () => {
+    using it = await LiveSite.make();
+    it.afterLocks = (what) => {
+      if (what === it.x.name) it.site.clock.advance(60_000);
+    };
+    const result = await it.backUp(200, { limits: { untilMs: it.site.clock.monotonicMs() + 1000 } });
+    expect(codesOf(result)).toContain("not-reached");
+    expect(it.rounds).toHaveLength(1);
   });
 
   test("does not miss for ever what was unlinked between index and reading", async () => {
