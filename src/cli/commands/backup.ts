@@ -79,7 +79,7 @@ const FINDINGS_SHOWN = 20;
 export const registerBackup: Register = (program, act) => {
   const command = program
     .command("backup")
-    .description("back up a Cyrus server, as it lies frozen in a snapshot")
+    .description("back up a Cyrus server, from a snapshot that is taken for it or is there already")
     .option("--config <imapd.conf>", "the server's configuration (default: /etc/imapd.conf)")
     .option("--root <dir>", "where the frozen snapshot is mounted: every path is looked up below it", "/")
     .option("--map <from=to>", "one path prefix lies elsewhere; may be given several times", collect)
@@ -108,6 +108,7 @@ export const registerBackup: Register = (program, act) => {
     .addHelpText(
       "after",
       example(
+        "cyrvault backup --repo /backup/cyrus --snapshot lvm --quiesce stop",
         "cyrvault backup --repo /backup/cyrus --root /mnt/snapshot",
         "cyrvault backup --repo /backup/cyrus --root /mnt/root --map /var/spool/cyrus=/mnt/spool",
       ),
