@@ -15,8 +15,16 @@ nothing_left() {
   [ -z "$(ls /run/cyrvault 2>/dev/null)" ] || fail "a directory is left after: $*"
   ! find /run/state -name '*.held' -size +0 | grep -q . || fail "something is written down after: $*"
 }
-# Until both snapshots are mounted, and whoever reads them is at work.
-mounted() { for _ in $(seq 3000); do [ "$(grep -c /run/cyrvault /proc/mounts)" = 2 ] && return; sleep 0.1; done; fail "nothing was mounted"; }
+# Until both snapshots are mounted and $pid, who reads them, is made to wait: however slow this machine is.
+mounted() {
+  for _ in $(seq 30000); do
+    [ "$(grep -c /run/cyrvault /proc/mounts)" = 2 ] && kill -STOP $pid && return
+    sleep 0.1
+  done
+  fail "nothing was mounted"
+}
+# $1: the exit code that is due; $2: of what.
+goes_on() { kill -CONT $pid; wait $pid; local code=$?; cp /run/first /run/out; [ $code = "$1" ] || fail "$2 ended with $code, not $1"; }
 backups() { ls $repo/backups | wc -l; }
 
 pvcreate -q /dev/vda >/dev/null && vgcreate -q vg /dev/vda >/dev/null || fail "no volume group"
@@ -56,7 +64,7 @@ change
 cyrvault 11 backup --config "$config" --server vm --snapshot lvm --snapshot-size 32M
 [ "$(lvs --noheadings -o tags | grep -c cyrvault)" = 2 ] || fail "the second start has made a snapshot"
 proved "a second start ends with 11 and makes no snapshot"
-wait $pid; code=$?; cp /run/first /run/out; [ $code = 0 ] || fail "the backup ended with $code"
+goes_on 0 "the backup"
 grep -q '"snapshot":"lvm"' /run/first || fail "the result does not name the view"
 nothing_left "a backup"
 same_as_original vm
@@ -67,7 +75,7 @@ before=$(backups)
 $CLI --repo $repo backup --config "$config" --server other --snapshot lvm --snapshot-size 8M $slowly >/run/first 2>&1 & pid=$!
 mounted
 dd if=/dev/urandom of="$TREE/spool/filler" bs=1M count=24 conv=fsync 2>/dev/null
-wait $pid; code=$?; cp /run/first /run/out; [ $code = 1 ] || fail "the backup from a snapshot that overflowed ended with $code"
+goes_on 1 "the backup from a snapshot that overflowed"
 grep -Eq 'overflowed|% full' /run/first || fail "it does not say why"
 [ "$(backups)" = "$before" ] || fail "it was committed"
 nothing_left "an overflow"
@@ -90,7 +98,7 @@ settle thinconf thinspool
 $CLI --repo $repo backup --config "$config" --server thin --snapshot lvm $slowly --json >/run/first 2>&1 & pid=$!
 mounted
 change
-wait $pid; code=$?; cp /run/first /run/out; [ $code = 0 ] || fail "the backup of thin volumes ended with $code"
+goes_on 0 "the backup of thin volumes"
 nothing_left "a thin backup"
 same_as_original thin
 undo_change
