@@ -168,7 +168,13 @@ class BackupRun {
       ...(context.temporary === undefined ? {} : { temporary: context.temporary }),
     });
     const uses = options.filter?.excludeSpecialUse ?? [];
-    const specialUse = readSpecialUse(server.layout, uses, given.view, this.#findings);
+    const specialUse = readSpecialUse(
+      server.layout,
+      uses,
+      given.view,
+      this.#findings,
+      context.live?.holder.readNow,
+    );
     this.#decisions = new Decisions(options, server.layout, startedMs, specialUse);
     this.#mailboxFindings = countingLeftOut(this.#findings, this.#leftOut);
     this.#limits = new RunLimits(options.limits ?? {}, { ...context, letGo: context.cut?.letGo });
@@ -318,6 +324,7 @@ class BackupRun {
           layout: server.layout,
           sink: run.writer,
           findings: this.#findings,
+          readNow: this.#context.live?.holder.readNow,
         })
       : undefined;
     const { result, findings, ...surveyed } = await surveyServer(input, (items, parentFiles) =>

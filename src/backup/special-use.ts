@@ -5,6 +5,7 @@ import { parseAnnotationKey, parseAnnotationValue } from "../cyrus/annotations.t
 import { readDatabase } from "../cyrus/database.ts";
 import type { ServerLayout } from "../cyrus/imapd-conf-layout.ts";
 import { userOf } from "../cyrus/mailbox-name.ts";
+import type { ReadNow } from "../source/held.ts";
 import { readSourceFile } from "../source/read-file.ts";
 import type { SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
@@ -53,13 +54,14 @@ export function readSpecialUse(
   uses: readonly string[],
   view: SourceView,
   findings: FindingSink,
+  readNow: ReadNow = readSourceFile,
 ): SpecialUse {
   const found = new SpecialUse(deletedPrefix);
   const { path } = databases.annotations;
   if (uses.length === 0 || path === undefined) return found;
   const wanted = new Set(uses.map((use) => use.toLowerCase()));
   try {
-    const file = readSourceFile(view.locate(path), DATABASE_BYTES_MAX);
+    const file = readNow(view.locate(path), DATABASE_BYTES_MAX);
     const database = file === undefined ? undefined : readDatabase(file.bytes);
     if (database !== undefined && !database.readable)
       throw new CyrvaultError("CYRUS_BAD_FORMAT", `${database.engine} is not read here`);

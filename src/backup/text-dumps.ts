@@ -16,6 +16,7 @@ import { contentSize, storeContent } from "../manifest/content.ts";
 import type { FileEntry } from "../manifest/model.ts";
 import type { PageSink } from "../manifest/pages-io.ts";
 import { textDumpDirectory } from "../manifest/text-dumps.ts";
+import type { ReadNow } from "../source/held.ts";
 import { listDirectory } from "../source/list-directory.ts";
 import { lstatSource, readSourceFile } from "../source/read-file.ts";
 import { relativeTo, type SourceView } from "../source/view.ts";
@@ -32,6 +33,8 @@ export interface TextDumpInput {
   readonly sink: PageSink;
   readonly findings: FindingSink;
   readonly startedMs: number;
+  /** How files are read, where that is not as they lie. */
+  readonly readNow?: ReadNow | undefined;
 }
 
 /** Entries of the directory and its files, ascending by key. What cannot be read is a finding, and not in the text. */
@@ -153,9 +156,12 @@ function* recordsOf(input: TextDumpInput, path: ByteString): Generator<DatabaseR
   }
 }
 
-function readOrTell({ view, findings }: TextDumpInput, path: ByteString): Buffer | undefined {
+function readOrTell(
+  { view, findings, readNow = readSourceFile }: TextDumpInput,
+  path: ByteString,
+): Buffer | undefined {
   try {
-    return readSourceFile(view.locate(path), FILE_BYTES_MAX)?.bytes;
+    return readNow(view.locate(path), FILE_BYTES_MAX)?.bytes;
   } catch (error) {
     if (!isCyrvaultError(error)) throw error;
     findings.add("database-unreadable", "warning", path, `not in the text dump: ${error.message}`);

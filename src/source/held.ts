@@ -43,10 +43,15 @@ export interface HeldMailbox {
   release(isWhole: boolean): void;
 }
 
+/** The whole of a file outside of mailboxes. @throws {CyrvaultError} `IO`, `SOURCE_INVALID`: more than `maxBytes`. */
+export type ReadNow = (path: ByteString, maxBytes: number) => { readonly bytes: Buffer } | undefined;
+
 export interface SourceHolder {
   /** Of a file outside of mailboxes. @throws {CyrvaultError} `IO`. */
   open(path: ByteString): Promise<HeldFile | undefined>;
   enter(mailbox: MailboxToHold): Promise<HeldMailbox>;
+  /** As `readSourceFile`, for who cannot wait. undefined: as that does. */
+  readonly readNow?: ReadNow;
   /**
    * True: what an earlier round has of it is to stand, whatever it looks like by now.
    * @param directories - real paths.

@@ -11,6 +11,7 @@ import { forEachRecord, parseIndexHeader } from "../../cyrus/index-reader.ts";
 import type { MailboxToHold } from "../held.ts";
 import { SourceFile } from "../read-file.ts";
 import type { Copy } from "./copies.ts";
+import { insist } from "./insist.ts";
 import { type ClosingCut, indexPathsOf, keyOf, type LiveHolder } from "./live-holder.ts";
 import type { LockedReader } from "./locked-reader.ts";
 import type { MailboxSnapshot } from "./mailbox-snapshot.ts";
@@ -26,12 +27,9 @@ export interface CutInput {
 
 /** For all locks together, while those that are had already keep others waiting. */
 const LOCKING_MS_MAX = 250;
-const PAUSE_MS = 1;
 /** What is put aside of new messages, while all wait. */
 const ASIDE_BYTES_MAX = 32 * 1024 * 1024;
 const ASIDE_MESSAGES_MAX = 2000;
-
-const nobodyWakesUs = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Keeps the users' writers away while something is looked up, for `limitMs` at most: then they go on, whatever we do.
@@ -112,15 +110,6 @@ function tryCut(reader: LockedReader, holder: LiveHolder, input: CutInput): Clos
       for (const snapshot of mailboxes.values()) snapshot.release(false);
       for (const copy of files.values()) copy.discard();
     }
-  }
-}
-
-/** With other locks held there is no going back to the event loop: the thread sleeps. */
-function insist<T>(attempt: () => T | undefined, until: number): T | undefined {
-  for (;;) {
-    const result = attempt();
-    if (result !== undefined || performance.now() >= until) return result;
-    Atomics.wait(nobodyWakesUs, 0, 0, PAUSE_MS);
   }
 }
 

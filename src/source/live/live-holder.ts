@@ -6,9 +6,10 @@ import { type ByteString, joinPath, toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import type { FileStat } from "../../base/file-stat.ts";
 import { parseIndexHeader } from "../../cyrus/index-reader.ts";
-import type { HeldFile, HeldMailbox, MailboxToHold, SourceHolder } from "../held.ts";
-import { lstatSource, SourceFile, sameStat } from "../read-file.ts";
+import type { HeldFile, HeldMailbox, MailboxToHold, ReadNow, SourceHolder } from "../held.ts";
+import { lstatSource, readSourceFile, SourceFile, sameStat } from "../read-file.ts";
 import type { Copy } from "./copies.ts";
+import { insist } from "./insist.ts";
 import type { LockedReader } from "./locked-reader.ts";
 import { MailboxSnapshot } from "./mailbox-snapshot.ts";
 
@@ -32,6 +33,7 @@ interface Remembered {
 const LOCKED_BYTES_MAX = 256 * 1024 * 1024;
 /** A file's time is that of the kernel's last tick, 10 ms ago at most. */
 const TICK_NS = 20_000_000n;
+const NOW_MS_MAX = 500;
 const INDEX = "cyrus.index" as ByteString;
 const INDEX_HEADER_BYTES = 4096;
 
@@ -85,6 +87,19 @@ export class LiveHolder implements SourceHolder {
     this.#kept.set(path, copy);
     return copy.open();
   }
+
+  readonly readNow: ReadNow = (path, maxBytes) => {
+    const size = lstatSource(path)?.stat.size ?? 0;
+    if (size > Math.min(LOCKED_BYTES_MAX, maxBytes)) return readSourceFile(path, maxBytes);
+    const copy = insist(() => this.#reader.tryCopy(path), performance.now() + NOW_MS_MAX);
+    if (copy === undefined) return readSourceFile(path, maxBytes);
+    if (copy === "absent") return undefined;
+    try {
+      return { bytes: copy.open().read(0, copy.stat.size) };
+    } finally {
+      copy.discard();
+    }
+  };
 
   async enter(mailbox: MailboxToHold): Promise<HeldMailbox> {
     const directories = mailbox.directories.map(({ path }) => path);
