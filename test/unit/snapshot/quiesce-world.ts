@@ -1,6 +1,6 @@
 /** A machine with a Cyrus on it that a test stops, starts, freezes: made up, its time passes when somebody sleeps. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
+import { fromText } from "../../../src/base/byte-string.ts";
 import { CyrvaultError } from "../../../src/base/errors.ts";
 import type { Logger } from "../../../src/base/log.ts";
 import type { HeldThing, Holdings } from "../../../src/snapshot/held.ts";
@@ -150,8 +150,4 @@ export class World implements SnapshotHost, Holdings {
   endJob(pid: number): void {
     this.processes = this.processes.filter((one) => one.pid !== pid);
   }
-}
-
-export function text(path: ByteString): string {
-  return Buffer.from(path, "latin1").toString();
 }
