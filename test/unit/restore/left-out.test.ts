@@ -1,0 +1,112 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { fromText } from "../../../src/base/byte-string.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { Progress } from "../../../src/base/progress.ts";
+import { INTERNAL_UNLINKED } from "../../../src/cyrus/flags.ts";
+import { parseIndex } from "../../../src/cyrus/index-reader.ts";
+import { planExport } from "../../../src/export/plan.ts";
+import { runExport } from "../../../src/export/run.ts";
+import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
+import type { MailboxEntry } from "../../../src/manifest/model.ts";
+import { readPageTree } from "../../../src/manifest/read-page-tree.ts";
+import { tempDir } from "../../support/temp-dir.ts";
+import { compareTrees, readTree } from "../../support/tree-compare.ts";
+import {
+  backUp,
+  makeServer,
+  openStored,
+  readRoot,
+  restoreOptions,
+  restoreTo,
+  type Stored,
+} from "./restore-fixture.ts";
+
+async function mailboxesOf({ files, backup }: Stored): Promise<MailboxEntry[]> {
+  const repository = await openStored(files);
+  const { mailboxes } = await readRoot(repository, backup.backup);
+  const found: MailboxEntry[] = [];
+  for await (const entry of readPageTree(mailboxes, repository.objects, mailboxPages)) found.push(entry);
+  return found;
+}
+
+function indexPath({ directories }: MailboxEntry): string {
+  return join(directories[0]?.path ?? "", "cyrus.index");
+}
+
+test("what a filter left out is expunged in the restored server: a backup of that finds nothing wrong", async () => {
+  using dir = tempDir();
+  const server = dir.in("server");
+  makeServer(server);
+  const whole = await backUp(server);
+  const stored = await backUp(server, new Map(), { filter: { excludeLarger: 3000 } });
+  const leftOut = whole.backup.messages.total - stored.backup.messages.total;
+  expect(leftOut).toBeGreaterThan(3);
+  expect(stored.backup.messages.total).toBeGreaterThan(3);
+
+  const target = dir.in("restored");
+  await restoreTo(target, stored);
+  const again = await backUp(server, new Map(), { root: fromText(target) });
+  expect(again.backup.findings).toEqual([]);
+  expect(again.backup.messages.total).toBe(stored.backup.messages.total);
+  let unlinked = 0;
+  for (const mailbox of await mailboxesOf(again)) {
+    const { header, records } = parseIndex(readFileSync(join(target, indexPath(mailbox))));
+    expect(header.exists).toBeLessThanOrEqual(mailbox.messages);
+    unlinked += records.filter(({ flagWord }) => (flagWord & INTERNAL_UNLINKED) !== 0).length;
+  }
+  expect(unlinked).toBeGreaterThanOrEqual(leftOut);
+
+  // An archive holds the same.
+  const repository = await openStored(stored.files);
+  const root = await readRoot(repository, stored.backup.backup);
+  const { target: _, overwrite: __, ...options } = restoreOptions("/");
+  const parts: Buffer[] = [];
+  await runExport(await planExport(options, root, repository.objects), {
+    source: repository.objects,
+    sink: async (bytes) => void parts.push(Buffer.from(bytes)),
+    clock: systemClock,
+    progress: new Progress(),
+  });
+  const unpacked = dir.in("unpacked");
+  mkdirSync(unpacked);
+  execFileSync("tar", ["-xpf", "-", "-C", unpacked], { input: Buffer.concat(parts) });
+  // Directories above the roots are nobody's.
+  for (const part of ["conf", "spool"])
+    expect(
+      compareTrees(readTree(join(target, server, part)), readTree(join(unpacked, server, part))),
+    ).toEqual([]);
+
+  const raw = dir.in("raw");
+  await restoreTo(raw, stored, { rawIndex: true });
+  for (const mailbox of await mailboxesOf(stored))
+    expect(readFileSync(join(raw, indexPath(mailbox)))).toEqual(readFileSync(indexPath(mailbox)));
+});
+
+test("an excluded mailbox comes back empty, or not at all", async () => {
+  using dir = tempDir();
+  const server = dir.in("server");
+  makeServer(server);
+  const all = await mailboxesOf(await backUp(server));
+  const excluded = all.find(({ messages }) => messages > 2);
+  if (excluded === undefined) throw new Error("no mailbox with messages");
+  const stored = await backUp(server, new Map(), { excludeMailboxes: [excluded.name] });
+
+  const empty = dir.in("empty");
+  await restoreTo(empty, stored);
+  const { header, records } = parseIndex(readFileSync(join(empty, indexPath(excluded))));
+  expect(header).toMatchObject({ exists: 0, quotaMailboxUsed: 0n, uidValidity: excluded.uidvalidity });
+  expect(records.every(({ flagWord }) => (flagWord & INTERNAL_UNLINKED) !== 0)).toBe(true);
+  const again = await backUp(server, new Map(), { root: fromText(empty) });
+  expect(again.backup.findings).toEqual([]);
+
+  const absent = dir.in("absent");
+  await restoreTo(absent, stored, { excluded: "absent" });
+  expect(existsSync(join(absent, indexPath(excluded)))).toBe(false);
+  const others = all.filter(({ name }) => name !== excluded.name);
+  expect(others.map((mailbox) => existsSync(join(absent, indexPath(mailbox))))).toEqual(
+    others.map(() => true),
+  );
+});
