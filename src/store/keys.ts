@@ -148,9 +148,13 @@ export async function openKeyFiles(
   if (wrong === undefined)
     throw untried ?? new CyrvaultError("REPOSITORY_DAMAGED", "the repository has lost its key files");
   if (unread !== undefined)
-    throw new CyrvaultError("IO", `${nameOfSecret(secret)} opens no key that can be read: ${unread.message}`, {
-      cause: unread,
-    });
+    throw new CyrvaultError(
+      "IO",
+      `${nameOfSecret(secret)} opens no key that can be read: ${unread.message}`,
+      {
+        cause: unread,
+      },
+    );
   throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this repository`, {
     cause: wrong,
     ...(untried !== undefined && { hint: `a key file could not be tried: ${untried.message}` }),
