@@ -74,9 +74,7 @@ export class Keyring {
 
   /** The oldest first; damaged ones last. */
   async list(): Promise<KeyEntry[]> {
-    const entries = (await readKeyFiles(this.#backend)).map((file) => this.#describe(file));
-    const order = ({ created = "~", id }: KeyEntry) => created + id;
-    return entries.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+    return this.#describeAll(await readKeyFiles(this.#backend));
   }
 
   /**
@@ -143,7 +141,8 @@ export class Keyring {
    * @throws {CyrvaultError} `KEY_NOT_FOUND`, `KEY_AMBIGUOUS`, `KEY_NEEDED`: it is the key in use, or no sound one would be left.
    */
   async planRemoval(prefixes: readonly string[]): Promise<RemovalPlan> {
-    const entries = await this.list();
+    const files = await readKeyFiles(this.#backend);
+    const entries = this.#describeAll(files);
     const going = new Set(prefixes.map((prefix) => choose(entries, prefix)));
     for (const { inUse, id } of going)
       if (inUse)
@@ -151,10 +150,13 @@ export class Keyring {
           hint: "open the repository with another key to remove it: that proves that there is one; or replace it by `cyrvault key passwd`",
         });
     const staying = entries.filter((entry) => !going.has(entry));
-    if (!staying.some(({ damage, isWriteOnly }) => damage === undefined && isWriteOnly === false))
+    if (!staying.some(({ damage, isWriteOnly }) => damage === undefined && isWriteOnly === false)) {
+      // The one that would be left may be sound.
+      for (const { unreadable } of files) if (unreadable !== undefined) throw unreadable;
       throw new CyrvaultError("KEY_NEEDED", "no key that may read would be left in the repository", {
         hint: "add another one first: cyrvault key add",
       });
+    }
     return { going: [...going], staying };
   }
 
@@ -193,6 +195,11 @@ export class Keyring {
   /** Lines to print on paper: with them alone the repository opens. */
   paper(): string[] {
     return encodePaperKey(this.config.id, this.#keySet);
+  }
+
+  #describeAll(files: readonly KeyFile[]): KeyEntry[] {
+    const order = ({ created = "~", id }: KeyEntry) => created + id;
+    return files.map((file) => this.#describe(file)).sort((a, b) => (order(a) < order(b) ? -1 : 1));
   }
 
   #describe(file: KeyFile): KeyEntry {
