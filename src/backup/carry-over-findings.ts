@@ -1,10 +1,13 @@
 /** Findings about what was not looked at this time still hold: they are taken over with it. */
 import type { ByteString } from "../base/byte-string.ts";
+import { isCyrvaultError } from "../base/errors.ts";
 import type { FindingCode } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
+import { lstatSource } from "../source/read-file.ts";
+import type { SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
 
 /** Said when a file or directory is read; silent while it is taken over. */
@@ -41,3 +44,14 @@ const FROM_THE_LIST: ReadonlySet<FindingCode> = new Set([
   "mailbox-name-invalid",
   "uniqueid-duplicate",
 ]);
+
+/** Whether there still is what a finding was about: a file, a special one for `special-file`. */
+export function isThere(view: SourceView, code: FindingCode, path: ByteString): boolean {
+  try {
+    const found = lstatSource(view.locate(path));
+    return code === "special-file" ? found?.type === "special" : found?.type === "file";
+  } catch (error) {
+    if (!isCyrvaultError(error, "IO")) throw error;
+    return true;
+  }
+}

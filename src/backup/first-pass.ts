@@ -7,7 +7,8 @@
 import { EMPTY_TREE } from "../manifest/page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
 import type { BackupOptions } from "./options.ts";
-import { type BackupContext, makeBackup } from "./run.ts";
+import { makeBackup } from "./run.ts";
+import type { BackupContext } from "./run-context.ts";
 import { startBackup } from "./start-backup.ts";
 
 export interface FirstPassResult {

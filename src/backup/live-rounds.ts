@@ -16,7 +16,7 @@ import { lstatSource } from "../source/read-file.ts";
 import { uniqueidOfPlace } from "./mailbox-history.ts";
 import type { MailboxPlace } from "./mailbox-places.ts";
 import type { MailboxTasks, PlacedTask } from "./mailbox-tasks.ts";
-import type { MadeBackup } from "./run.ts";
+import type { MadeBackup } from "./run-context.ts";
 import type { StartedBackup } from "./start-backup.ts";
 
 export interface LiveSource {

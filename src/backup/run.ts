@@ -4,88 +4,40 @@
  * → the manifest, whose appearance in the repository makes the backup.
  */
 
-import { type ByteString, fromText, pathKey } from "../base/byte-string.ts";
-import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
-import type { Progress } from "../base/progress.ts";
-import { storeContent } from "../manifest/content.ts";
-import { filePages } from "../manifest/file-page.ts";
-import type { FindingCode } from "../manifest/finding.ts";
 import { FindingLog, type FindingSummary } from "../manifest/findings.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import type { Content, FileStat, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import { EMPTY_TREE, PageTreeWriter } from "../manifest/page-tree.ts";
-import { findInPageTree } from "../manifest/read-page-tree.ts";
 import { encodeRoot } from "../manifest/root.ts";
-import { lstatSource, sameStat } from "../source/read-file.ts";
-import type { Repository } from "../store/repository.ts";
-import type { Here } from "../store/stale-run.ts";
 import { FileCapture } from "./capture-file.ts";
 import type { MailboxCaptureContext } from "./capture-mailbox.ts";
-import { carryOverFindings } from "./carry-over-findings.ts";
+import { carryOverFindings, isThere } from "./carry-over-findings.ts";
 import { completePlaces } from "./complete-places.ts";
 import { composeResult } from "./compose-result.ts";
 import { composeRoot, type Processed, type RootInput, type Surveyed } from "./compose-root.ts";
 import { Decisions } from "./decisions.ts";
 import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
-import { type LiveSource, type LookAgain, makeInRounds } from "./live-rounds.ts";
+import { readListAndText } from "./list-and-text.ts";
+import { type LookAgain, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { BackupOptions, BackupResult } from "./options.ts";
 import { OwnerNames } from "./owners.ts";
 import { MessagePipeline } from "./pipeline/pipeline.ts";
+import { verifyLarge } from "./pipeline/verify-large.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
-import {
-  type MailboxList,
-  openMailboxList,
-  readMailboxListFile,
-  TEXT_LIST_VERSION,
-} from "./read-mailbox-list.ts";
 import { countingLeftOut, type LeftOutCount } from "./restrict-messages.ts";
+import type { BackupContext, MadeBackup } from "./run-context.ts";
 import { RunLimits } from "./run-limits.ts";
-import { GIVEN_VIEW, type SourceCut } from "./source-cut.ts";
+import { GIVEN_VIEW } from "./source-cut.ts";
 import { readSpecialUse } from "./special-use.ts";
 import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 import { makeTextDumps } from "./text-dumps.ts";
-
-export interface BackupContext {
-  readonly repository: Repository;
-  readonly clock: Clock;
-  readonly progress: Progress;
-  /** Rules of `findings --accept`. */
-  readonly acceptRules: readonly string[];
-  /** For the temporary file of very many findings. */
-  readonly temporary?: string;
-  /** This machine. Given, only one backup of a server is at work at a time. */
-  readonly here?: Here;
-  /** Free bytes where the repository lies, for `limits.freeBytes`. */
-  readonly freeBytes?: () => number | undefined;
-  /** Of a view that somebody takes for this run. */
-  readonly cut?: SourceCut;
-  /** Of a server that runs meanwhile. */
-  readonly live?: LiveSource;
-  /** Called once the backup is made. Must not throw. */
-  readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
-  /** Nothing is built upon. */
-  readonly isFirst?: boolean;
-  /** The tree is in use: only a mailbox that proves to be of one moment is fit to be taken over from this run. */
-  readonly mustProve?: boolean;
-  /** Stops the run at the next good place; what was stored so far serves the next one. */
-  readonly signal?: AbortSignal;
-}
-
-/** A manifest that is written but for its root, and how it came about. */
-export interface MadeBackup {
-  readonly root: ManifestRoot;
-  readonly tasks: MailboxTasks;
-  /** By position of the task, see `Processed`. */
-  readonly takenOver: Uint8Array;
-  readonly directories: BackupResult["directories"];
-}
 
 /** Timestamps this close to the cut may hide a later change of the same tick. */
 const RACY_NS = 2_000_000_000n;
@@ -201,7 +153,7 @@ class BackupRun {
       await pipeline.pause(async () => {
         await run.writer.flush();
       });
-      await this.#verifyLarge(pipeline);
+      await verifyLarge(pipeline, this.#context.repository.objects, this.#context.signal);
       const cut = await this.#context.cut?.finish(surveyed.roots);
       for (const { code, severity, path, message } of cut?.findings ?? [])
         this.#findings.add(code, severity, path, message);
@@ -209,7 +161,7 @@ class BackupRun {
         parents.backup,
         this.#context.repository.objects,
         (mailbox) => processed.takenOver[kept.positionOf(mailbox) ?? -1] === 1,
-        (code, path) => this.#isThere(code, path),
+        (code, path) => isThere(this.#given.view, code, path),
         this.#mailboxFindings,
       );
       const findings = await this.#findings.finish(
@@ -234,7 +186,12 @@ class BackupRun {
     readonly listing: RootInput["listing"];
   }> {
     const findings = new BufferedFindings();
-    const { list, text } = await this.#readList(findings);
+    const { list, text } = await readListAndText(this.#given, findings, {
+      source: this.#context.repository.objects,
+      sink: this.#given.run.writer,
+      holder: this.#context.live?.holder,
+      isRacy: this.#isRacy,
+    });
     const surveyed = await this.#survey();
     if (this.#context.live !== undefined) completePlaces(surveyed.places, surveyed.roots);
     const { tasks, excluded, remote } = joinServerMailboxes(
@@ -254,56 +211,6 @@ class BackupRun {
       mailboxList: text,
       listing: { style: list?.style, excluded, remote, messagesLeftOut: this.#leftOut },
     };
-  }
-
-  /** The bytes of the list, a hundred million on a large server, are let go before anything else is looked at. */
-  async #readList(findings: FindingSink): Promise<{
-    readonly list: Pick<MailboxList, "path" | "style" | "listed"> | undefined;
-    readonly text: Content | undefined;
-  }> {
-    const { view, server } = this.#given;
-    const listPath = server.layout.databases.mailboxes.path ?? fromText("mailboxes.db");
-    const file = await readMailboxListFile(view, listPath, this.#context.live?.holder);
-    const opened = openMailboxList(file, listPath, server.configPath, findings);
-    if (opened === undefined) return { list: undefined, text: undefined };
-    const { path, style, listed } = opened;
-    const text = (await this.#textOfParent(opened)) ?? (await this.#storeText(opened));
-    opened.release();
-    return { list: { path, style, listed }, text };
-  }
-
-  /** The parent's text, where the list is the same file as then. */
-  async #textOfParent({ file, style }: MailboxList): Promise<Content | undefined> {
-    const { backup, checkpoints } = this.#given.parents;
-    if (
-      backup?.mailboxList === undefined ||
-      checkpoints.length > 0 ||
-      style === undefined ||
-      backup.cyrus.layout["mailboxListText"] !== TEXT_LIST_VERSION
-    )
-      return undefined;
-    const source = this.#context.repository.objects;
-    const then = await findInPageTree(backup.files, pathKey(file.path), source, filePages);
-    const isSame =
-      then?.content !== undefined && !then.racy && sameStat(then.stat, file.stat) && !this.#isRacy(file.stat);
-    return isSame ? backup.mailboxList : undefined;
-  }
-
-  async #storeText(list: MailboxList): Promise<Content> {
-    return await storeContent(
-      list.text(() => true),
-      this.#given.run.writer,
-    );
-  }
-
-  #isThere(code: FindingCode, path: ByteString): boolean {
-    try {
-      const found = lstatSource(this.#given.view.locate(path));
-      return code === "special-file" ? found?.type === "special" : found?.type === "file";
-    } catch (error) {
-      if (!isCyrvaultError(error, "IO")) throw error;
-      return true;
-    }
   }
 
   async #survey(): Promise<Surveyed> {
@@ -455,19 +362,6 @@ class BackupRun {
       remote: 0,
     });
     await run.checkpoint(encodeRoot(root));
-  }
-
-  /** A message too large to be compared while it was cut is put together again, and verified, from the store. */
-  async #verifyLarge(pipeline: MessagePipeline): Promise<void> {
-    for (const id of pipeline.largeMessages) {
-      try {
-        for await (const _ of this.#context.repository.objects.stream("message", id))
-          this.#context.signal?.throwIfAborted();
-      } catch (error) {
-        // A part of it was stored by an earlier run, which a key that may only write cannot open.
-        if (!isCyrvaultError(error, "KEY_WRITE_ONLY")) throw error;
-      }
-    }
   }
 
   #root(

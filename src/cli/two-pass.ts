@@ -1,7 +1,7 @@
 /** `backup --mode two-pass`: most is read while mail flows, and Cyrus stands still only for what has changed since. */
 import { type FirstPassResult, runFirstPass } from "../backup/first-pass.ts";
 import type { BackupOptions } from "../backup/options.ts";
-import type { BackupContext } from "../backup/run.ts";
+import type { BackupContext } from "../backup/run-context.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { normalPriority } from "../base/posix-priority.ts";
 import { planView } from "../snapshot/take-view.ts";

@@ -2,7 +2,8 @@
 import type { Backend } from "../../../src/backend/backend.ts";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import type { BackupOptions, BackupResult } from "../../../src/backup/options.ts";
-import { type BackupContext, runBackup } from "../../../src/backup/run.ts";
+import { runBackup } from "../../../src/backup/run.ts";
+import type { BackupContext } from "../../../src/backup/run-context.ts";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { SimulatedClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
