@@ -21,9 +21,7 @@ const KINDS = [
 const SHORT_ROUND: ReadonlySet<string> = new Set([
   "init",
   "second backup",
-  "key passwd",
   "key remove",
-  "key add --write-only",
   "prune --hold-off",
 ]);
 
