@@ -26,6 +26,8 @@ export const BLOCK_BYTES_TARGET = 2 * 1024 * 1024;
 export const MAILBOX_BLOCK_BYTES_TARGET = 512 * 1024;
 /** One of the lanes `part` and `dense`. */
 export const PART_BLOCK_BYTES_TARGET = 256 * 1024;
+/** One of lane `text` in a meta pack: contents of small files, most of all of `cyrus.cache`. */
+export const SMALL_FILE_BLOCK_BYTES_TARGET = 256 * 1024;
 /** An object (head and tail together) and therefore a block has at most so many bytes. */
 export const BLOCK_BYTES_MAX = 16 * 1024 * 1024;
 /** A writer ends a pack when it has stored so many bytes. */

@@ -29,6 +29,7 @@ import {
   type PackKind,
   type PackWriterOptions,
   packKindOf,
+  SMALL_FILE_BLOCK_BYTES_TARGET,
 } from "./pack-types.ts";
 import type { SealContext } from "./seal-context.ts";
 
@@ -109,7 +110,7 @@ export class PackWriter {
     this.#checkObject(object);
     let open = this.#lanes.get(lane);
     if (open === undefined) {
-      open = { block: new BlockBuilder(BLOCK_BYTES[lane]), objects: [] };
+      open = { block: new BlockBuilder(blockBytesOf(this.packKind, lane)), objects: [] };
       this.#lanes.set(lane, open);
     }
     const finished = open.block.hasRoomFor(object) ? undefined : this.#close(lane, open);
@@ -210,13 +211,11 @@ export class PackWriter {
  * What is read a few KB at a time, from all over, lies in smaller blocks, and so do attachments, which gain little from
  * their neighbours: docs/decisions/0014-block-size-and-layout.md.
  */
-const BLOCK_BYTES: Readonly<Record<BlockLane, number>> = {
-  text: BLOCK_BYTES_TARGET,
-  page: BLOCK_BYTES_TARGET,
-  mailbox: MAILBOX_BLOCK_BYTES_TARGET,
-  part: PART_BLOCK_BYTES_TARGET,
-  dense: PART_BLOCK_BYTES_TARGET,
-};
+function blockBytesOf(packKind: PackKind, lane: BlockLane): number {
+  if (lane === "mailbox") return MAILBOX_BLOCK_BYTES_TARGET;
+  if (lane === "part" || lane === "dense") return PART_BLOCK_BYTES_TARGET;
+  return packKind === "meta" && lane === "text" ? SMALL_FILE_BLOCK_BYTES_TARGET : BLOCK_BYTES_TARGET;
+}
 
 /** Parts are many bytes that shrink little more for three times the work: docs/decisions/0007-codec-levels.md. */
 function laneCompression(lane: BlockLane, compression: Compression): Compression | "none" {
