@@ -80,6 +80,7 @@ export const registerBackup: Register = (program, act) => {
   const command = program
     .command("backup")
     .description("back up a Cyrus server, from a snapshot that is taken for it or is there already")
+    .optionsGroup("The server:")
     .option("--config <imapd.conf>", "the server's configuration (default: /etc/imapd.conf)")
     .option("--root <dir>", "where the frozen snapshot is mounted: every path is looked up below it", "/")
     .option("--map <from=to>", "one path prefix lies elsewhere; may be given several times", collect)
@@ -87,10 +88,8 @@ export const registerBackup: Register = (program, act) => {
       "--server <name>",
       "whose backup this is (default: servername of imapd.conf, else this host's name)",
     )
-    .option("--include <path>", "a further file or directory; may be given several times", collect)
-    .option("--exclude-mailbox <pattern>", "as in IMAP LIST; may be given several times", collect)
-    .option("--without-derivable", "leave out what Cyrus can make again (cyrus.cache, conversations, dav.db)")
-    .option("--with-search", "keep the search indexes")
+    .optionsGroup("The run:")
+    .option("--dry-run", "say what would be read; reads no message and stores nothing")
     .option("--compression <level>", "fast, auto or max", "auto")
     .option(
       "--scrub <share>",
@@ -101,10 +100,10 @@ export const registerBackup: Register = (program, act) => {
       "after an interruption, at most so much is done again: 30s, 5m, 1h (default: 5m)",
     )
     .option("--checkpoint-bytes <size>", "the same, by what is read: 500M, 4G (default: 4G)")
-    .option("--mode <mode>", `how it comes to one moment: ${BACKUP_MODES.join(", ")}`, "snapshot")
     .option("--lock-wait <time>", "wait so long for another backup of this server: 30s, 5m, 2h")
     .option("--status-file <file>", "JSON about this run for a monitoring agent, also after a failure")
-    .option("--dry-run", "say what would be read; reads no message and stores nothing")
+    .optionsGroup("How it comes to one moment:")
+    .option("--mode <mode>", BACKUP_MODES.join(", "), "snapshot")
     .addHelpText(
       "after",
       example(
@@ -114,7 +113,14 @@ export const registerBackup: Register = (program, act) => {
       ),
     );
   addSnapshotOptions(command);
+  command
+    .optionsGroup("What is kept:")
+    .option("--include <path>", "a further file or directory; may be given several times", collect)
+    .option("--exclude-mailbox <pattern>", "as in IMAP LIST; may be given several times", collect)
+    .option("--without-derivable", "leave out what Cyrus can make again (cyrus.cache, conversations, dav.db)")
+    .option("--with-search", "keep the search indexes");
   addFilterOptions(command);
+  command.optionsGroup("A good neighbour:");
   addNeighbourOptions(command);
   act<Options>(command, async (session, _args, asGiven) => {
     keepMemorySmall();
