@@ -101,10 +101,19 @@ async function startServer(directory: string): Promise<CyrusServer> {
   return server;
 }
 
+/** As after a power cut: the mailbox to which a message was just coming in needs `reconstruct`, and nothing else does. */
+async function expectAsAfterPowerCut(server: CyrusServer, user: string): Promise<void> {
+  // A mailbox in need of repair is not counted as looked at.
+  const damage = (await server.damage()).filter((line) => !line.startsWith("reconstruct looked at"));
+  expect(damage.filter((line) => !line.startsWith(`user.${user}`))).toEqual([]);
+  await server.tool("reconstruct", `user/${user}`);
+  expect(await server.damage()).toEqual([]);
+}
+
 const missing = cyrusMissing() ?? loopMountMissing();
 
 describeWith(missing, "Cyrus and loop devices are there", "a view of a running Cyrus", () => {
-  test("by btrfs, while mail flows: what was taken before is in it, and Cyrus finds nothing wrong with what is restored", async () => {
+  test("by btrfs, while mail flows: what was taken before is in it, and it is worth what a power cut leaves", async () => {
     const repository = await makeRepository();
     const { workspace, env } = repository;
     const { at } = mountImage(workspace, "btrfs", 400);
@@ -141,7 +150,7 @@ describeWith(missing, "Cyrus and loop devices are there", "a view of a running C
     const target = join(workspace, "restored");
     await runJson<RestoreResult>(["restore", backup.backup, "--target", target], { env });
     const restored = await CyrusServer.adopt(join(target, server.directory));
-    expect(await restored.damage()).toEqual([]);
+    await expectAsAfterPowerCut(restored, "anna");
     await restored.start();
     onTestFinished(() => restored.stop());
     const client = await ImapClient.connect(restored.ports.imap, "anna");
@@ -198,7 +207,7 @@ describeWith(missing, "Cyrus and loop devices are there", "a view of a running C
       COMPARISON,
     );
     expect(differences).toEqual([]);
-    expect(await (await CyrusServer.adopt(join(target, server.directory))).damage()).toEqual([]);
+    await expectAsAfterPowerCut(await CyrusServer.adopt(join(target, server.directory)), "bruno");
   });
 });
 
