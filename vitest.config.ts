@@ -16,8 +16,7 @@ export default defineConfig({
       project("fault", 300_000, workers),
       project("model", 300_000, workers),
       project("vm", 600_000, workers),
-      // A real Cyrus listens on fixed loopback ports: one file at a time.
-      project("e2e", 600_000, { fileParallelism: false, sequence: { groupOrder: 1 } }),
+      project("e2e", 600_000, workers),
     ],
   },
 });

@@ -18,12 +18,7 @@ const KINDS = [
   ["encrypted", "correct horse"],
 ] as const;
 /** Of those that an encrypted repository does otherwise, the shortest: a seal, a key, a machine that may only write. */
-const SHORT_ROUND: ReadonlySet<string> = new Set([
-  "init",
-  "second backup",
-  "key remove",
-  "prune --hold-off",
-]);
+const SHORT_ROUND: ReadonlySet<string> = new Set(["init", "second backup", "key remove", "prune --hold-off"]);
 
 describe.each(KINDS)("%s:", (kind, password) => {
   const meet = async (

@@ -25,7 +25,7 @@ export type Layout = "uuid" | "legacy";
 
 export interface CyrusOptions {
   readonly layout?: Layout;
-  /** Lines added to imapd.conf; `{dir}` stands for the server's directory. */
+  /** Lines of imapd.conf, added or instead of the usual ones; `{dir}` stands for the server's directory. */
   readonly extraConfig?: readonly string[];
 }
 
