@@ -44,7 +44,8 @@ settle() {
 same_as_original() {
   rm -rf /run/restored; cyrvault 0 restore latest --server "$1" --target /run/restored
   for name in conf spool spool2 sieve; do
-    diff -r "$original/$name" "/run/restored$TREE/$name" >/run/diff 2>&1 || { cp /run/diff /run/out; fail "the restored $name differs"; }
+    # What Cyrus makes anew by itself no backup keeps.
+    diff -r --exclude=tls_sessions.db --exclude=deliver.db --exclude=statuscache.db "$original/$name" "/run/restored$TREE/$name" >/run/diff 2>&1 || { cp /run/diff /run/out; fail "the restored $name differs"; }
   done
 }
 victim=
