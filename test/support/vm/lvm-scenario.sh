@@ -1,5 +1,6 @@
 # Runs in the virtual machine of virtual-machine.ts, whose test has set TREE (a server, not running), CLI (node and the
-# program) and SLOWLY (bytes a second). /dev/vda is an empty disk. Each line "proved: …" is a promise kept.
+# program), SLOWLY (bytes a second) and WHOLE (empty: what takes longest is left out). /dev/vda is an empty disk. Each
+# line "proved: …" is a promise kept.
 set -u
 export CYRVAULT_STATE_DIR=/run/state CYRVAULT_CACHE_DIR= NO_COLOR=1
 repo=/run/repository
@@ -30,7 +31,7 @@ backups() { ls $repo/backups | wc -l; }
 pvcreate -q /dev/vda >/dev/null && vgcreate -q vg /dev/vda >/dev/null || fail "no volume group"
 lvcreate -q -L 96M -n conf vg >/dev/null && mkfs.ext4 -q /dev/vg/conf || fail "no ext4"
 lvcreate -q -L 320M -n spool vg >/dev/null && mkfs.xfs -q /dev/vg/spool || fail "no XFS"
-lvcreate -q -L 400M -T vg/pool >/dev/null 2>&1 && lvcreate -q -V 96M -T vg/pool -n thinconf >/dev/null 2>&1 &&
+[ -z "$WHOLE" ] || lvcreate -q -L 400M -T vg/pool >/dev/null 2>&1 && lvcreate -q -V 96M -T vg/pool -n thinconf >/dev/null 2>&1 &&
   lvcreate -q -V 320M -T vg/pool -n thinspool >/dev/null 2>&1 && mkfs.ext4 -q /dev/vg/thinconf && mkfs.xfs -q /dev/vg/thinspool || fail "no thin volumes"
 original=/run/original; cp -a "$TREE" $original
 # $1: the volume on which the server lies from now on; $2: that of its mail.
@@ -62,9 +63,11 @@ mounted
 grep /run/cyrvault /proc/mounts | grep -q 'xfs ro,.*nouuid' || fail "XFS is not mounted as it should be"
 ! grep /run/cyrvault /proc/mounts | grep -Eq 'norecovery|noload| rw,' || fail "a journal is not replayed"
 change
-cyrvault 11 backup --config "$config" --server vm --snapshot lvm --snapshot-size 32M
-[ "$(lvs --noheadings -o tags | grep -c cyrvault)" = 2 ] || fail "the second start has made a snapshot"
-proved "a second start ends with 11 and makes no snapshot"
+if [ -n "$WHOLE" ]; then
+  cyrvault 11 backup --config "$config" --server vm --snapshot lvm --snapshot-size 32M
+  [ "$(lvs --noheadings -o tags | grep -c cyrvault)" = 2 ] || fail "the second start has made a snapshot"
+  proved "a second start ends with 11 and makes no snapshot"
+fi
 goes_on 0 "the backup"
 grep -q '"snapshot":"lvm"' /run/first || fail "the result does not name the view"
 nothing_left "a backup"
@@ -90,6 +93,8 @@ kill -9 $pid; wait $pid 2>/dev/null
 cyrvault 0 backup --config "$config" --snapshot none
 nothing_left "a kill and the next start"
 proved "SIGKILL in between: the next start leaves nothing behind"
+
+[ -n "$WHOLE" ] || exit 0
 
 cyrvault 2 backup --config "$config" --server vm --snapshot lvm --snapshot-size 32M --cache-dir "$TREE/spool/cache"
 nothing_left "a refusal"
