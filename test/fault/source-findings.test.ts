@@ -485,17 +485,17 @@ describe("odd files of the server", () => {
     const directory = site.server.path("var/lib/cyrus/user");
     const fs = (await import("node:fs")).default;
     const { syncBuiltinESMExports } = await import("node:module");
-    const open = fs.opendirSync;
-    fs.opendirSync = ((path: never, options: never) => {
+    const read = fs.readdirSync;
+    fs.readdirSync = ((path: never, options: never) => {
       if (String(path) === directory) throw Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
-      return open(path, options);
+      return read(path, options);
     }) as never;
     syncBuiltinESMExports();
     try {
       const result = await site.backUp();
       expect(result.findings).toMatchObject([{ code: "file-unreadable", path: "/var/lib/cyrus/user" }]);
     } finally {
-      fs.opendirSync = open;
+      fs.readdirSync = read;
       syncBuiltinESMExports();
     }
     const healed = await site.backUp();
