@@ -53,14 +53,19 @@ export interface NotReached {
   kept: number;
 }
 
-/** Once the time is over nothing is read: what earlier backups hold is taken over, the rest is counted. */
+/**
+ * Once the time is over nothing is read: what earlier backups hold is taken over, the rest is counted. So is a message
+ * whose file is not there: on a server that goes on again the index may be newer than the list of files.
+ */
 export async function* untilLate(
   decisions: AsyncIterable<MessageDecision>,
   isLate: () => boolean,
   notReached: NotReached,
 ): AsyncGenerator<MessageDecision> {
   for await (const decision of decisions) {
-    if (decision.action !== "read" || !isLate()) {
+    const isOurs =
+      decision.action === "read" || (decision.action === "missing" && decision.before === undefined);
+    if (!isOurs || !isLate()) {
       yield decision;
       continue;
     }
