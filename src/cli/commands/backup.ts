@@ -201,7 +201,7 @@ async function dryRun(session: Session, given: Options, options: BackupOptions):
           );
     const plan = await planBackup(options, { repository, clock });
     if (json) await output.object({ dryRun: true, ...plan, parent: plan.parent ?? null, view: cut });
-    else await output.text([...cut.steps.map((step) => `First: ${step}`), planText(plan)].join("\n"));
+    else await output.text([...cut.steps.map((step, at) => `${at + 1}. ${step}`), planText(plan)].join("\n"));
   });
 }
 
