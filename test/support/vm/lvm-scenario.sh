@@ -31,8 +31,10 @@ backups() { ls $repo/backups | wc -l; }
 pvcreate -q /dev/vda >/dev/null && vgcreate -q vg /dev/vda >/dev/null || fail "no volume group"
 lvcreate -q -L 96M -n conf vg >/dev/null && mkfs.ext4 -q /dev/vg/conf || fail "no ext4"
 lvcreate -q -L 320M -n spool vg >/dev/null && mkfs.xfs -q /dev/vg/spool || fail "no XFS"
-[ -z "$WHOLE" ] || lvcreate -q -L 400M -T vg/pool >/dev/null 2>&1 && lvcreate -q -V 96M -T vg/pool -n thinconf >/dev/null 2>&1 &&
-  lvcreate -q -V 320M -T vg/pool -n thinspool >/dev/null 2>&1 && mkfs.ext4 -q /dev/vg/thinconf && mkfs.xfs -q /dev/vg/thinspool || fail "no thin volumes"
+if [ -n "$WHOLE" ]; then
+  lvcreate -q -L 400M -T vg/pool >/dev/null 2>&1 && lvcreate -q -V 96M -T vg/pool -n thinconf >/dev/null 2>&1 &&
+    lvcreate -q -V 320M -T vg/pool -n thinspool >/dev/null 2>&1 && mkfs.ext4 -q /dev/vg/thinconf && mkfs.xfs -q /dev/vg/thinspool || fail "no thin volumes"
+fi
 original=/run/original; cp -a "$TREE" $original
 # $1: the volume on which the server lies from now on; $2: that of its mail.
 settle() {
