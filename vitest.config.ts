@@ -26,7 +26,7 @@ export default defineConfig({
       project("conformance", 60_000, workers),
       project("fault", 300_000, workers),
       project("model", 300_000, workers),
-      project("vm", 600_000, workers),
+      project("vm", 900_000, workers),
       project("e2e", 600_000, workers),
     ],
   },

@@ -12,7 +12,7 @@ const SCENARIO = readFileSync(join(import.meta.dirname, "../support/vm/lvm-scena
 const KEPT = process.env["CYRVAULT_VM_DIR"] ?? join(tmpdir(), "cyrvault-vm");
 /** Thin volumes and refusals are some minutes more, of what the made-up machines of the unit tests have seen. */
 const WHOLE = process.env["CYRVAULT_HEAVY"] !== undefined;
-const TIMEOUT_MS = WHOLE ? 1_800_000 : 540_000;
+const TIMEOUT_MS = WHOLE ? 1_800_000 : 840_000;
 
 describeWith(
   virtualMachineMissing(),
