@@ -19,7 +19,7 @@ import { readTree, type Tree } from "../support/tree-compare.ts";
 
 const HEAVY = process.env["CYRVAULT_HEAVY"] === "1";
 const SEED = Number(process.env["CYRVAULT_SEED"] ?? 20_260_801);
-const KILLS = HEAVY ? 60 : 10;
+const KILLS = HEAVY ? 60 : 15;
 /** Read between two checkpoints. */
 const CHECKPOINT_BYTES = 200_000;
 /**

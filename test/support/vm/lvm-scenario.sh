@@ -77,8 +77,6 @@ same_as_original vm
 undo_change
 proved "thick: snapshot, mount, back up, unmount, remove; what is restored is of the moment of the view"
 
-[ -n "$WHOLE" ] || exit 0
-
 before=$(backups)
 $CLI --repo $repo backup --config "$config" --server other --snapshot lvm --snapshot-size 8M $slowly >/run/first 2>&1 & pid=$!
 mounted
@@ -97,6 +95,8 @@ kill -9 $pid; wait $pid 2>/dev/null
 cyrvault 0 backup --config "$config" --snapshot none
 nothing_left "a kill and the next start"
 proved "SIGKILL in between: the next start leaves nothing behind"
+
+[ -n "$WHOLE" ] || exit 0
 
 cyrvault 2 backup --config "$config" --server vm --snapshot lvm --snapshot-size 32M --cache-dir "$TREE/spool/cache"
 nothing_left "a refusal"
