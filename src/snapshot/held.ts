@@ -20,7 +20,12 @@ export type HeldThing =
       readonly environment: Readonly<Record<string, string>>;
     }
   /** Cyrus, stopped by us. */
-  | { readonly kind: "stopped"; readonly start: readonly string[] }
+  | {
+      readonly kind: "stopped";
+      readonly start: readonly string[];
+      /** The server's imapd.conf; absent in what earlier versions wrote down. */
+      readonly config?: ByteString;
+    }
   /** A filesystem that takes no writes. */
   | { readonly kind: "frozen"; readonly at: ByteString };
 

@@ -174,7 +174,7 @@ function isHeldThing(value: unknown): value is HeldThing {
         areTexts(thing["remove"]) && typeof thing["environment"] === "object" && thing["environment"] !== null
       );
     case "stopped":
-      return areTexts(thing["start"]);
+      return areTexts(thing["start"]) && (thing["config"] === undefined || isText(thing["config"]));
     default:
       return false;
   }

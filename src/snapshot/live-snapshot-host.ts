@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import { normalPriorityOf } from "../base/posix-priority.ts";
 import { liveHost } from "../source/host/live-host.ts";
 import type { CommandOptions, CommandResult, SnapshotHost } from "./host.ts";
@@ -46,6 +47,8 @@ async function run(
   { timeoutMs = TIMEOUT_MS, environment = {} }: CommandOptions = {},
 ): Promise<CommandResult> {
   const [program = "", ...args] = argv;
+  // A daemon that it starts, or a command that is given up, lives on.
+  keepFilesFromChildren();
   return await new Promise((resolve) => {
     // A group of its own: Ctrl-C at the terminal is for us, who then end things in order. LVM complains of descriptors that it inherits.
     const child = spawn(program, args, {

@@ -6,7 +6,6 @@
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import { normalPriority } from "../base/posix-priority.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
 import { type RunningMaster, runningMasters } from "../source/host/running-master.ts";
@@ -177,13 +176,12 @@ export class StopQuiesce implements Quiesce {
   /** @param family - the master and what descends from it: the numbers, and which program each one was. */
   async #stop(commands: StopCommands, family: ReadonlyMap<number, ByteString | undefined>): Promise<void> {
     const { host, maxDowntimeMs, watchdog } = this.#input;
-    keepFilesFromChildren();
     const started = await watchdog({
       steps: [{ take: commands.stop, undo: commands.start }],
       afterMs: maxDowntimeMs + WATCHDOG_LATER_MS,
     });
     this.#watchdog = started;
-    const thing: HeldThing = { kind: "stopped", start: commands.start };
+    const thing: HeldThing = { kind: "stopped", start: commands.start, config: this.#input.config };
     this.#stoppedAtMs = host.nowMs();
     await (this.#holdings as Holdings).hold(thing, async () => {
       this.#thing = thing;
@@ -288,7 +286,6 @@ export class StopQuiesce implements Quiesce {
     const { host, log } = this.#input;
     // It keeps what we give it, for as long as it serves.
     normalPriority();
-    keepFilesFromChildren();
     try {
       await holdings.release(thing);
     } catch (error) {

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { CyrvaultError } from "../base/errors.ts";
+import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import type { CommandResult } from "./host.ts";
 
 export interface WatchdogTask {
@@ -52,6 +53,7 @@ export const startWatchdog: StartWatchdog = async (task) => {
   const isSource = import.meta.url.endsWith(".ts");
   const entry = new URL(`./quiesce-watchdog-entry.${isSource ? "ts" : "js"}`, import.meta.url);
   const loader = isSource ? ["--import", createRequire(import.meta.url).resolve("tsx")] : [];
+  keepFilesFromChildren();
   const child = spawn(process.execPath, [...loader, fileURLToPath(entry), JSON.stringify(task)], {
     detached: true,
     stdio: ["pipe", "pipe", "ignore"],

@@ -7,6 +7,7 @@
 import { spawn } from "node:child_process";
 import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
 import { CTL_MBOXLIST_PATHS } from "../source/mailbox-list-tool.ts";
 import { parentOf } from "../source/view.ts";
@@ -117,6 +118,7 @@ export class WithlockQuiesce implements Quiesce {
 
 /** The real one. */
 export const startLockChild: StartLockChild = ([program = "", ...args]) => {
+  keepFilesFromChildren();
   const child = spawn(program, args, { detached: true, stdio: ["pipe", "pipe", "pipe"] });
   let said = "";
   let complaint = "";

@@ -3,10 +3,12 @@ import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { SUBVOLUME_INODE } from "../source/host/filesystems.ts";
 import { parseMounts } from "../source/host/mounts.ts";
+import { runningMasters } from "../source/host/running-master.ts";
 import { isWithin } from "../source/view.ts";
 import { asArgument, commandFailed } from "./command.ts";
 import type { HeldThing } from "./held.ts";
 import type { CommandResult, SnapshotHost } from "./host.ts";
+import { mastersOf } from "./quiesce-holders.ts";
 
 /** Whoever read there has closed it by then: nine attempts, some 25 s. */
 const BUSY_PAUSES_MS = [50, 100, 200, 500, 1000, 2000, 5000, 8000, 8000];
@@ -16,6 +18,9 @@ const NOT_FROZEN = /invalid argument/i;
 const NO_SUCH_VOLUME =
   /failed to find logical volume|volume group "[^"]*" not found|cannot process volume group/i;
 const NO_SUCH_DATASET = /dataset does not exist|could not find any snapshots/i;
+
+/** Between tries to start what runs. Nine seconds: a master that was told to end has ended, or does not. */
+const RUNS_PAUSES_MS = [500, 500, 1000, 2000, 2000, 3000];
 
 /** What every logical volume of ours is tagged with: another one is never removed. */
 export const LVM_TAG = "cyrvault";
@@ -36,7 +41,7 @@ export async function undo(thing: HeldThing, host: SnapshotHost): Promise<void> 
     case "command-view":
       return await mustDo(thing, thing.remove, host, { environment: thing.environment });
     case "stopped":
-      return await mustDo(thing, thing.start, host, {});
+      return await startCyrus(thing, host);
     case "frozen":
       return await thaw(thing.at, host);
   }
@@ -143,6 +148,32 @@ async function destroyAll(names: readonly string[], host: SnapshotHost): Promise
       return result.exitCode === 0 || NO_SUCH_DATASET.test(result.stderr) ? undefined : result;
     });
   }
+}
+
+/**
+ * What is wanted is that it runs. A command that only starts what does not run fails where somebody else has started it,
+ * or where it was never stopped. One that is just ending must not be taken for one that serves: it is asked again for a
+ * while, until it has either started or is still the same master.
+ */
+async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: SnapshotHost): Promise<void> {
+  const master = (): number | undefined => {
+    const facts = host.facts();
+    return (thing.config === undefined ? runningMasters(facts.processes) : mastersOf(facts, thing.config)).at(
+      0,
+    )?.pid;
+  };
+  let before = master();
+  for (const pauseMs of [...RUNS_PAUSES_MS, undefined]) {
+    const result = await host.run(thing.start);
+    if (result.exitCode === 0) return;
+    const now = master();
+    if (now === undefined && before === undefined)
+      throw commandFailed(`cannot give back ${describeHeld(thing)}`, thing.start, result);
+    if (pauseMs === undefined && now !== undefined) return;
+    before = now;
+    await host.sleep(pauseMs ?? 0);
+  }
+  throw new CyrvaultError("SNAPSHOT_FAILED", `cannot give back ${describeHeld(thing)}: it has just ended`);
 }
 
 async function thaw(at: ByteString, host: SnapshotHost): Promise<void> {

@@ -35,7 +35,9 @@ test("Cyrus is stopped by its unit and started again, and the downtime is told",
   ]);
   await stop.begin(PLACES, world);
   expect(world.runs).toBe(false);
-  expect(world.held).toEqual([{ kind: "stopped", start: ["systemctl", "start", "cyrus-imapd.service"] }]);
+  expect(world.held).toEqual([
+    { kind: "stopped", start: ["systemctl", "start", "cyrus-imapd.service"], config: CONFIG },
+  ]);
   await world.sleep(4000);
   expect(await stop.end()).toEqual({ heldMs: expect.any(Number), broken: undefined });
   expect(world.runs).toBe(true);
@@ -248,6 +250,48 @@ test("if it cannot be started the watchdog tries too; if that fails, the failure
   other.commands.set("systemctl", () => ({ fails: "Failed to start" }));
   await expect(second.end()).rejects.toMatchObject({ code: "SNAPSHOT_FAILED" });
   expect(other.held).toHaveLength(1);
+});
+
+test("a start command that fails where Cyrus runs already has nothing to give back", async () => {
+  const world = runningWorld();
+  const commands = { stop: ["halt-mail"], start: ["begin-mail"] };
+  world.commands.set("halt-mail", () => ({ fails: "halt-mail: not allowed" }));
+  world.commands.set("env", () => (world.runs ? { fails: "already running" } : ""));
+  const stop = stopIn(world, { commands });
+  await expect(stop.begin(PLACES, world)).rejects.toThrow(/not allowed/);
+  await stop.end();
+  expect(world.held).toEqual([]);
+  expect(world.watchdogs).toMatchObject([{ dismissed: true, bitten: false }]);
+
+  const other = runningWorld();
+  other.commands.set("halt-mail", () => {
+    other.endCyrus();
+    return "";
+  });
+  other.commands.set("env", () => (other.runs ? { fails: "already running" } : ""));
+  const second = stopIn(other, { commands });
+  await second.begin(PLACES, other);
+  // monit
+  other.runCyrus();
+  expect((await second.end()).broken).toMatch(/somebody has started Cyrus/);
+  expect(other.held).toEqual([]);
+});
+
+test("a Cyrus that is still about to end is not taken for one that serves", async () => {
+  const world = runningWorld();
+  world.commands.set("halt-mail", () => ({ fails: "timed out" }));
+  world.after(3000, () => world.endCyrus());
+  world.commands.set("env", () => {
+    if (world.runs) return { fails: "already running" };
+    world.runCyrus();
+    return "";
+  });
+  const stop = stopIn(world, { commands: { stop: ["halt-mail"], start: ["begin-mail"] } });
+  await expect(stop.begin(PLACES, world)).rejects.toThrow(/timed out/);
+  await stop.end();
+  expect(world.nowValue).toBeGreaterThan(1_003_000);
+  expect(world.runs).toBe(true);
+  expect(world.held).toEqual([]);
 });
 
 test("a server that was started and does not run is a failure", async () => {

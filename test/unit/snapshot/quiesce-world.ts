@@ -7,6 +7,7 @@ import type { HeldThing, Holdings } from "../../../src/snapshot/held.ts";
 import type { CommandResult, SnapshotHost } from "../../../src/snapshot/host.ts";
 import type { Places } from "../../../src/snapshot/method.ts";
 import type { StartWatchdog, WatchdogTask } from "../../../src/snapshot/quiesce-watchdog.ts";
+import { undo } from "../../../src/snapshot/undo.ts";
 import type { HostFacts, HostProcess } from "../../../src/source/host/host-facts.ts";
 import { madeUpHost, process } from "../doctor/made-up-host.ts";
 
@@ -107,10 +108,12 @@ export class World implements SnapshotHost, Holdings {
   }
 
   async release(thing: HeldThing): Promise<void> {
-    const argv =
-      thing.kind === "stopped" ? thing.start : ["fsfreeze", "--unfreeze", "at" in thing ? thing.at : ""];
-    const { exitCode, stderr } = await this.run(argv);
-    if (exitCode !== 0) throw new CyrvaultError("SNAPSHOT_FAILED", `cannot give back: ${stderr}`);
+    if (thing.kind === "stopped") await undo(thing, this);
+    else {
+      const argv = ["fsfreeze", "--unfreeze", "at" in thing ? thing.at : ""];
+      const { exitCode, stderr } = await this.run(argv);
+      if (exitCode !== 0) throw new CyrvaultError("SNAPSHOT_FAILED", `cannot give back: ${stderr}`);
+    }
     this.held.splice(this.held.indexOf(thing), 1);
   }
 
