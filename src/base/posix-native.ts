@@ -19,7 +19,7 @@ export interface Libc {
   readonly getpwnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   readonly getgrnam_r: (name: Buffer, entry: Buffer, buffer: Buffer, bytes: number, result: Buffer) => number;
   /** With pairs of type and value after the number. */
-  readonly syscall: (number: number, ...argument: (string | number)[]) => number;
+  readonly syscall: (number: number, ...argument: (string | number | Buffer)[]) => number;
   readonly posix_fadvise: ((fd: number, offset: number, bytes: number, advice: number) => number) | undefined;
   /** Absent from glibc before 2.26. */
   readonly preadv2:

@@ -72,7 +72,10 @@ export async function withLive<T>(
   const listPath = listName === undefined ? undefined : view.resolve(listName)?.realPath;
   const { hashImapSpool, fullDirHash, virtDomains, deletedPrefix } = layout;
   const rules = { hashImapSpool, fullDirHash, virtualDomains: virtDomains !== "off" };
-  const reader = new LockedReader({ lockRoot, rules, owner });
+  const reader = new LockedReader({
+    ...{ lockRoot, rules, owner },
+    onHeld: ({ what, fromMs, ms }) => session.log.debug("locks were held", { what, fromMs, ms }),
+  });
   // Files changed in the two seconds before count as changed while we read.
   const startedNs = BigInt(Date.now() - 2000) * 1_000_000n;
   const holder = new LiveHolder(reader, startedNs, listPath === undefined ? [] : [listPath]);

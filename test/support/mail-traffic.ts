@@ -44,6 +44,15 @@ export interface MessageLife {
   flagged: { readonly is: boolean; readonly sinceMs: number } | undefined;
 }
 
+/** A command that was answered, from before it was sent. Times are of `Date.now()`. */
+export interface Operation {
+  readonly what: string;
+  /** undefined: of several. */
+  readonly user: string | undefined;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** A message as a server shows it to its user. */
 export interface SeenMessage {
   readonly user: string;
@@ -73,6 +82,8 @@ export class MailTraffic {
   readonly refusals: string[] = [];
   /** Of the commands that were answered. */
   slowest: { readonly what: string; readonly ms: number } = { what: "nothing", ms: 0 };
+  /** Of the commands that were answered, in the order of their answers. */
+  readonly operations: Operation[] = [];
   /** Commands that were answered, by kind. */
   readonly done = new Map<string, number>();
   readonly #server: CyrusServer;
@@ -198,7 +209,7 @@ export class MailTraffic {
       async (client) => {
         const users = this.#options.users.filter((_, at) => at === 0 || this.#random.below(2) === 0);
         const { lives, message } = this.#message(users, this.#random.below(20) === 0 ? 200_000 : 3000);
-        await this.#timed("delivery", () => client.deliver(users, message));
+        await this.#timed("delivery", undefined, () => client.deliver(users, message));
         this.#stored(lives, "INBOX");
       },
       (client) => client.quit(),
@@ -254,7 +265,7 @@ export class MailTraffic {
 
   async #append(client: ImapClient, user: string, folder: string): Promise<void> {
     const { lives, message } = this.#message([user], 1500);
-    await this.#timed("append", () => client.append(folder, message));
+    await this.#timed("append", user, () => client.append(folder, message));
     this.#stored(lives, folder);
   }
 
@@ -264,7 +275,7 @@ export class MailTraffic {
     if (chosen === undefined || before === undefined) return;
     chosen.life.flagged = undefined;
     const sign = before.is ? "-" : "+";
-    await this.#timed("flag", () => client.command(`UID STORE ${chosen.uid} ${sign}FLAGS (\\Flagged)`));
+    await this.#timed("flag", user, () => client.command(`UID STORE ${chosen.uid} ${sign}FLAGS (\\Flagged)`));
     chosen.life.flagged = { is: !before.is, sinceMs: Date.now() };
   }
 
@@ -273,7 +284,7 @@ export class MailTraffic {
     if (chosen.length === 0) return;
     const uids = chosen.map(({ uid }) => uid).join(",");
     for (const { life } of chosen) life.goingMs = Date.now();
-    await this.#timed("expunge", async () => {
+    await this.#timed("expunge", user, async () => {
       await client.command(`UID STORE ${uids} +FLAGS (\\Deleted)`);
       await client.command(`UID EXPUNGE ${uids}`);
     });
@@ -284,7 +295,7 @@ export class MailTraffic {
     const chosen = await this.#choose(client, user, from, 1 + this.#random.below(2));
     if (chosen.length === 0) return;
     for (const { life } of chosen) life.place = undefined;
-    await this.#timed("move", () =>
+    await this.#timed("move", user, () =>
       client.command(`UID MOVE ${chosen.map(({ uid }) => uid).join(",")} ${quote(to)}`),
     );
     for (const { life } of chosen) life.place = { folder: to, sinceMs: Date.now() };
@@ -293,17 +304,17 @@ export class MailTraffic {
   async #rename(client: ImapClient, user: string, from: string, to: string): Promise<void> {
     const inside = this.lives.filter((life) => life.user === user && life.place?.folder === from);
     for (const life of inside) life.place = undefined;
-    await this.#timed("rename", () => client.command(`RENAME ${quote(from)} ${quote(to)}`));
+    await this.#timed("rename", user, () => client.command(`RENAME ${quote(from)} ${quote(to)}`));
     for (const life of inside) life.place = { folder: to, sinceMs: Date.now() };
   }
 
   async #comeAndGo(client: ImapClient, user: string, folder: string): Promise<void> {
-    await this.#timed("create", () => client.command(`CREATE ${quote(folder)}`));
+    await this.#timed("create", user, () => client.command(`CREATE ${quote(folder)}`));
     const { lives, message } = this.#message([user], 1500);
-    await this.#timed("append", () => client.append(folder, message));
+    await this.#timed("append", user, () => client.append(folder, message));
     this.#stored(lives, folder);
     for (const life of lives) life.goingMs = Date.now();
-    await this.#timed("delete", () => client.command(`DELETE ${quote(folder)}`));
+    await this.#timed("delete", user, () => client.command(`DELETE ${quote(folder)}`));
     for (const life of lives) life.goneMs = Date.now();
   }
 
@@ -314,8 +325,9 @@ export class MailTraffic {
     folder: string,
     count: number,
   ): Promise<{ readonly uid: number; readonly life: MessageLife }[]> {
-    await this.#timed("select", () => client.select(folder));
-    const listed = (await list(client)).flatMap(({ uid, token }) => {
+    await this.#timed("select", user, () => client.select(folder));
+    const messages = await this.#noted("fetch", user, () => list(client));
+    const listed = messages.flatMap(({ uid, token }) => {
       const life = this.#byKey.get(keyOf({ user, token }));
       return life === undefined || life.goingMs !== undefined ? [] : [{ uid, life }];
     });
@@ -326,8 +338,10 @@ export class MailTraffic {
     if (surplus.length > 0) {
       for (const { life } of surplus) life.goingMs = Date.now();
       const uids = surplus.map(({ uid }) => uid).join(",");
-      await client.command(`UID STORE ${uids} +FLAGS (\\Deleted)`);
-      await client.command(`UID EXPUNGE ${uids}`);
+      await this.#noted("expunge", user, async () => {
+        await client.command(`UID STORE ${uids} +FLAGS (\\Deleted)`);
+        await client.command(`UID EXPUNGE ${uids}`);
+      });
       for (const { life } of surplus) life.goneMs = Date.now();
     }
     const first = listed.length <= count ? 0 : this.#random.below(listed.length - count);
@@ -364,12 +378,18 @@ export class MailTraffic {
     }
   }
 
-  async #timed<T>(what: string, work: () => Promise<T>): Promise<T> {
-    const began = Date.now();
-    const result = await work();
-    const ms = Date.now() - began;
-    if (ms > this.slowest.ms) this.slowest = { what, ms };
+  async #timed<T>(what: string, user: string | undefined, work: () => Promise<T>): Promise<T> {
+    const result = await this.#noted(what, user, work);
     this.done.set(what, (this.done.get(what) ?? 0) + 1);
+    return result;
+  }
+
+  async #noted<T>(what: string, user: string | undefined, work: () => Promise<T>): Promise<T> {
+    const fromMs = Date.now();
+    const result = await work();
+    const toMs = Date.now();
+    if (toMs - fromMs > this.slowest.ms) this.slowest = { what, ms: toMs - fromMs };
+    this.operations.push({ what, user, fromMs, toMs });
     return result;
   }
 

@@ -40,7 +40,7 @@ export async function keepStill(
   users: CutInput["users"],
   limitMs: number,
 ): Promise<(() => void) | undefined> {
-  const locks = reader.openGroup();
+  const locks = reader.openGroup(`${users.length} users, for the mailbox list`);
   const isHeld = await reader.persist<boolean>(
     () => {
       const until = performance.now() + LOCKING_MS_MAX;
@@ -53,14 +53,12 @@ export async function keepStill(
     () => false,
   );
   if (!isHeld) return undefined;
-  const began = performance.now();
   let isOver = false;
   const letGo = (): void => {
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
     locks.release();
-    reader.noteHeld(performance.now() - began, `${users.length} users, for the mailbox list`);
   };
   const timer = setTimeout(letGo, limitMs);
   return letGo;

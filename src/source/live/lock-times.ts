@@ -17,3 +17,12 @@ export interface LockTimes {
 export function noLockTimes(): LockTimes {
   return { taken: 0, busy: 0, givenUp: 0, longestMs: 0, longestOf: "", longestWaitMs: 0 };
 }
+
+/** Of one group of locks, from the first to the end of all. */
+export interface LockHold {
+  /** Which mailbox, which file, how many users. */
+  readonly what: string;
+  /** Time of day. */
+  readonly fromMs: number;
+  readonly ms: number;
+}

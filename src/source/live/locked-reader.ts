@@ -6,12 +6,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ByteString, joinPath, toText } from "../../base/byte-string.ts";
 import type { Identity } from "../../base/posix-identity.ts";
+import { hurry } from "../../base/posix-priority.ts";
 import type { PathRules } from "../../cyrus/mailbox-path.ts";
 import type { MailboxToHold } from "../held.ts";
 import { SourceFile } from "../read-file.ts";
 import { type Copy, CopyPlace } from "./copies.ts";
 import { mailboxLockPath, userLockPath } from "./lock-names.ts";
-import { type LockTimes, noLockTimes } from "./lock-times.ts";
+import { type LockHold, type LockTimes, noLockTimes } from "./lock-times.ts";
 import { LockGroup } from "./locks.ts";
 import { MailboxSnapshot } from "./mailbox-snapshot.ts";
 
@@ -25,6 +26,8 @@ export interface LockedReaderOptions {
   readonly temporary?: string | undefined;
   /** How long a lock is asked for. */
   readonly limitMs?: number;
+  /** Told of every time that locks were held, after they are let go. */
+  readonly onHeld?: (hold: LockHold) => void;
 }
 
 const LIMIT_MS = 5000;
@@ -76,28 +79,32 @@ export class LockedReader {
 
   /** Whatever `work` locks is let go when it returns. */
   holding<T>(what: string, work: (locks: LockGroup) => T): T {
-    let beganMs: number | undefined;
-    const locks = this.openGroup(() => {
-      beganMs ??= performance.now();
-    });
+    const locks = this.openGroup(what);
     try {
       return work(locks);
     } finally {
       locks.release();
-      if (beganMs !== undefined) this.noteHeld(performance.now() - beganMs, what);
     }
   }
 
-  /** For whoever lets its locks go by themselves. */
-  openGroup(onLock: () => void = () => undefined): LockGroup {
-    return new LockGroup(this.#options.owner, () => {
-      onLock();
-      this.times.taken++;
+  /** For whoever lets its locks go by themselves. From its first lock to its release this thread is in a hurry. */
+  openGroup(what: string): LockGroup {
+    let held: { readonly fromMs: number; readonly began: number; readonly slowDown: () => void } | undefined;
+    return new LockGroup(this.#options.owner, {
+      onLock: () => {
+        this.times.taken++;
+        held ??= { fromMs: Date.now(), began: performance.now(), slowDown: hurry() };
+      },
+      onRelease: () => {
+        if (held === undefined) return;
+        const { fromMs, began, slowDown } = held;
+        const ms = performance.now() - began;
+        held = undefined;
+        slowDown();
+        if (ms > this.times.longestMs) Object.assign(this.times, { longestMs: ms, longestOf: what });
+        this.#options.onHeld?.({ what, fromMs, ms });
+      },
     });
-  }
-
-  noteHeld(ms: number, what: string): void {
-    if (ms > this.times.longestMs) Object.assign(this.times, { longestMs: ms, longestOf: what });
   }
 
   /** Tries until it is had or the time is over, with pauses. @returns what `giveUp` makes of that. */

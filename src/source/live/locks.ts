@@ -15,16 +15,23 @@ import { parentOf } from "../view.ts";
 const LOCK_MODE = 0o666;
 const DIRECTORY_MODE = 0o755;
 
+export interface LockWatch {
+  /** As soon as one is had. */
+  readonly onLock: () => void;
+  /** All are gone; also where none was had. */
+  readonly onRelease: () => void;
+}
+
 /** Locks that are held together, and let go together. */
 export class LockGroup {
   readonly #fds: number[] = [];
   readonly #owner: Identity;
-  readonly #onLock: () => void;
+  readonly #watch: LockWatch;
 
   /** @param owner - to whom the lock files belong. */
-  constructor(owner: Identity, onLock: () => void) {
+  constructor(owner: Identity, watch: LockWatch) {
     this.#owner = owner;
-    this.#onLock = onLock;
+    this.#watch = watch;
   }
 
   /**
@@ -51,6 +58,7 @@ export class LockGroup {
 
   release(): void {
     for (const fd of this.#fds.splice(0)) closeSync(fd);
+    this.#watch.onRelease();
   }
 
   #keep(fd: number): boolean {
@@ -62,7 +70,7 @@ export class LockGroup {
     }
     if (!isHeld) return false;
     this.#fds.push(fd);
-    this.#onLock();
+    this.#watch.onLock();
     return true;
   }
 }

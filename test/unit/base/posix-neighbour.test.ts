@@ -3,7 +3,7 @@ import { constants, getPriority } from "node:os";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { dropFromCache, isCached } from "../../../src/base/posix-page-cache.ts";
-import { lowerPriority } from "../../../src/base/posix-priority.ts";
+import { hurry, lowerPriority } from "../../../src/base/posix-priority.ts";
 import { tempDir } from "../../support/temp-dir.ts";
 
 /** The 19th field of stat(5), counted after the name in brackets. */
@@ -36,6 +36,18 @@ test("every thread is served after others, and threads started later are too", a
   expect(getPriority(process.pid)).toBe(constants.priority.PRIORITY_BELOW_NORMAL);
   expect(nicenessOfThread(String(process.pid))).toBe(constants.priority.PRIORITY_BELOW_NORMAL);
   await worker.terminate();
+});
+
+test("a thread in a hurry is served first, and afterwards as before; others stay as they are", () => {
+  const [before, processBefore] = [getPriority(0), nicenessOfThread(String(process.pid))];
+  const outer = hurry();
+  expect(getPriority(0)).toBeLessThanOrEqual(Math.min(before, constants.priority.PRIORITY_NORMAL));
+  if (process.getuid?.() === 0) expect(getPriority(0)).toBe(constants.priority.PRIORITY_HIGH);
+  hurry()();
+  expect(getPriority(0)).toBeLessThanOrEqual(Math.min(before, constants.priority.PRIORITY_NORMAL));
+  outer();
+  expect(getPriority(0)).toBe(before);
+  expect(nicenessOfThread(String(process.pid))).toBe(processBefore);
 });
 
 test("what is in memory is known where the filesystem can tell, and dropping it loses nothing", () => {
