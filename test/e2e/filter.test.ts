@@ -6,6 +6,7 @@ import { type BackupResult, type RestoreResult, runJson } from "../support/cli.t
 import { CyrusServer } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { ImapClient } from "../support/imap-client.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
 /** Those that 3.6.1 can give a mailbox. */
@@ -81,7 +82,7 @@ describeWithCyrus("a backup that leaves messages and mailboxes out", () => {
       await server.tool("reconstruct", "-V", String(version), `user/anna/v${version}`);
     expect(await damageOf(server)).toEqual([]);
 
-    const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" };
+    const env = sealedRepository(workspace);
     await runJson(["init"], { env });
     const filter = [
       "--text-dumps",

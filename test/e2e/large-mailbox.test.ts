@@ -13,6 +13,7 @@ import { encodeIndexHeader, encodeIndexRecord } from "../../src/cyrus/index-writ
 import { type BackupResult, type CheckResult, type RestoreResult, runJson } from "../support/cli.ts";
 import { inMiB, measureJson } from "../support/memory-peak.ts";
 import { OpenWatch } from "../support/open-watch.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { compareTrees, readTree } from "../support/tree-compare.ts";
 import { mail, sha1, TinyServer } from "../unit/backup/tiny-server.ts";
@@ -38,7 +39,7 @@ test("one new message in a large mailbox is one message read and little stored, 
     Array.from({ length: MESSAGES }, (_, i) => mail(`number ${i}`)),
   );
   server.add("user.bob", ["another"]);
-  const env = { CYRVAULT_REPO: dir.in("repository"), CYRVAULT_PASSWORD: "correct horse" };
+  const env = sealedRepository(dir.path);
   const backUp = async (what: string): Promise<Result> => {
     const { result, peakBytes, seconds } = await measureJson<Result>(["backup", "--root", server.root], {
       env,
@@ -99,7 +100,7 @@ test("a mailbox whose index has very many records takes neither much memory nor 
   const mailbox = server.add("user.anna", ["one", "two", "three"]);
   const index = join(server.directory(mailbox), "cyrus.index");
   writeManyRecords(index);
-  const env = { CYRVAULT_REPO: dir.in("repository"), CYRVAULT_PASSWORD: "correct horse" };
+  const env = sealedRepository(dir.path);
   await runJson(["init"], { env });
   await delay(SETTLE_MS);
   for (const what of ["first", "unchanged", "every message again"]) {

@@ -13,6 +13,7 @@ import { type CyrusOptions, CyrusServer } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { ImapClient } from "../support/imap-client.ts";
 import { MailTraffic } from "../support/mail-traffic.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { inconsistencies, restoredMessages } from "../support/traffic-judge.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -48,8 +49,7 @@ async function siteWithMail(options: CyrusOptions = {}): Promise<Site> {
   for (const user of USERS) await admin.command(`CREATE user${server.separator}${user}`);
   await admin.logout();
   const env = {
-    CYRVAULT_REPO: join(workspace, "repository"),
-    CYRVAULT_PASSWORD: "correct horse",
+    ...sealedRepository(workspace),
     CYRVAULT_STATE_DIR: join(workspace, "state"),
   };
   await runJson(["init"], { env });

@@ -9,6 +9,7 @@ import { describeWith } from "../support/describe-with.ts";
 import { ImapClient } from "../support/imap-client.ts";
 import { COMPARISON } from "../support/left-out.ts";
 import { fillServer } from "../support/scenario.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { compareTrees, readTree } from "../support/tree-compare.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -29,7 +30,7 @@ describeWith(cyrusMissing() ?? rsyncMissing(), "Cyrus and rsync are there", "a c
     await server.start();
     await fillServer(server);
     await server.stop();
-    const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" };
+    const env = sealedRepository(workspace);
     await runJson(["init"], { env });
     const rsync = (copy: string): string => {
       const root = join(workspace, copy);

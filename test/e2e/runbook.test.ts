@@ -7,6 +7,7 @@ import { type BackupResult, expectCode, runCli, runJson } from "../support/cli.t
 import { CyrusServer, type Layout } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { fillServer, type Scenario } from "../support/scenario.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { countMessages, type ServerView, viewServer } from "../support/server-view.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -76,7 +77,7 @@ async function backedUp(layout: Layout): Promise<Lost> {
   const conf = server.path("etc/cyrus.conf");
   appendFileSync(conf, `# kept apart\nEVENTS {\n${HARMFUL}}\n`);
   expect(harmfulLines(server)).toHaveLength(1);
-  const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" };
+  const env = sealedRepository(workspace);
   await runJson(["init"], { env });
   await runJson<BackupResult>(["backup", "--config", server.configPath], { env });
   return { server, scenario, view, env };

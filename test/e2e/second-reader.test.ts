@@ -9,6 +9,7 @@ import { generateServer } from "../../src/sample/generate.ts";
 import type { SampleServer } from "../../src/sample/sample-server.ts";
 import { type BackupResult, runJson } from "../support/cli.ts";
 import { describeWithPython, PYTHON } from "../support/describe-with-python.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { type Comparison, compareTrees, readTree } from "../support/tree-compare.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 import {
@@ -26,6 +27,14 @@ const PASSWORD = "pässword";
 /** No UTF-8, and a backslash where it could be taken for an escape. */
 const ODD_NAME = "/elsewhere-\xe4\\xe4/\xff\\file";
 
+/** With what it opens, too. */
+type Env = Readonly<Record<string, string>> & { readonly CYRVAULT_REPO: string };
+
+const KINDS: readonly (readonly [kind: string, isEncrypted: boolean])[] = [
+  ["encrypted", true],
+  ["unencrypted", false],
+];
+
 describeWithPython("a reader written from the documents", () => {
   let workspace: string;
   let server: SampleServer;
@@ -36,11 +45,8 @@ describeWithPython("a reader written from the documents", () => {
     addOddPlaces(server);
   });
 
-  test.each([
-    ["encrypted", PASSWORD],
-    ["unencrypted", undefined],
-  ])("restores both days of an %s repository as cyrvault does", async (_, password) => {
-    const env = await twoDays(password);
+  test.each(KINDS)("restores both days of an %s repository as cyrvault does", async (_, isEncrypted) => {
+    const env = await twoDays(isEncrypted ? sealedRepository(workspace) : unsealed());
     const listed = reader(["list"], env);
     expect(listed.stderr).toBe("");
     const lines = listed.stdout.trim().split("\n");
@@ -74,9 +80,8 @@ describeWithPython("a reader written from the documents", () => {
   });
 
   test("with no password or another one says so and restores nothing", async () => {
-    const env = await oneDay(PASSWORD);
-    const { CYRVAULT_PASSWORD, ...none } = env;
-    expect(CYRVAULT_PASSWORD).toBe(PASSWORD);
+    const none = unsealed();
+    await oneDay({ ...none, CYRVAULT_PASSWORD: PASSWORD });
     expect(reader(["list"], none)).toMatchObject({
       status: 1,
       stderr: expect.stringContaining("give a password"),
@@ -116,8 +121,8 @@ for text in sys.argv[2:]:
   });
 
   test("opens with a key file, and with a key typed from paper when keys/ is gone", async () => {
-    const env = await oneDay(PASSWORD);
-    const { CYRVAULT_PASSWORD, ...none } = env;
+    const none = unsealed();
+    const env = await oneDay({ ...none, CYRVAULT_PASSWORD: PASSWORD });
     const [keyFile, paper] = [join(workspace, "key"), join(workspace, "paper")];
     await runJson(["key", "add", "--new-key-file", keyFile], { env });
     const { lines } = await runJson<{ lines: readonly string[] }>(["key", "export"], { env });
@@ -125,33 +130,33 @@ for text in sys.argv[2:]:
     const expected = reader(["list"], env);
     expect(expected).toMatchObject({ status: 0, stderr: "" });
     expect(reader(["list"], { ...none, CYRVAULT_KEY_FILE: keyFile })).toEqual(expected);
-    rmSync(join(env["CYRVAULT_REPO"] ?? "", "keys"), { recursive: true });
+    rmSync(join(env.CYRVAULT_REPO, "keys"), { recursive: true });
     const fromPaper = { ...none, CYRVAULT_KEY_FILE: paper };
     expect(reader(["list"], fromPaper)).toEqual(expected);
     expect(reader(["check"], fromPaper)).toMatchObject({ status: 0, stderr: "" });
   });
 
-  test.each([
-    ["encrypted", PASSWORD],
-    ["unencrypted", undefined],
-  ])("notices a flipped byte anywhere in a pack of an %s repository", async (_, password) => {
-    const env = await oneDay(password);
-    const packs = filesBelow(join(env["CYRVAULT_REPO"] ?? "", "packs"));
-    expect(packs.length).toBeGreaterThan(1);
-    for (const pack of packs) {
-      const whole = readFileSync(pack);
-      for (const at of [20, Math.floor(whole.length / 2), whole.length - 100, whole.length - 20]) {
-        const damaged = Buffer.from(whole);
-        damaged[at] = (damaged[at] ?? 0) ^ 1;
-        writeFileSync(pack, damaged);
-        const { status, stderr } = reader(["check"], env);
-        expect({ at, status }).toEqual({ at, status: 1 });
-        expect(stderr).toContain(pack.slice(-64));
+  test.each(KINDS)(
+    "notices a flipped byte anywhere in a pack of an %s repository",
+    async (_, isEncrypted) => {
+      const env = await oneDay(isEncrypted ? sealedRepository(workspace) : unsealed());
+      const packs = filesBelow(join(env.CYRVAULT_REPO, "packs"));
+      expect(packs.length).toBeGreaterThan(1);
+      for (const pack of packs) {
+        const whole = readFileSync(pack);
+        for (const at of [20, Math.floor(whole.length / 2), whole.length - 100, whole.length - 20]) {
+          const damaged = Buffer.from(whole);
+          damaged[at] = (damaged[at] ?? 0) ^ 1;
+          writeFileSync(pack, damaged);
+          const { status, stderr } = reader(["check"], env);
+          expect({ at, status }).toEqual({ at, status: 1 });
+          expect(stderr).toContain(pack.slice(-64));
+        }
+        writeFileSync(pack, whole);
       }
-      writeFileSync(pack, whole);
-    }
-    expect(reader(["check"], env)).toMatchObject({ status: 0, stderr: "" });
-  });
+      expect(reader(["check"], env)).toMatchObject({ status: 0, stderr: "" });
+    },
+  );
 
   test.each<[string, Claims]>([
     ["a path with ..", { files: [SPOOL, file("/spool/../../canary/bird")] }],
@@ -190,20 +195,21 @@ for text in sys.argv[2:]:
     expect(readdirSync(workspace).sort()).toEqual(["canary", "hostile", "server", "target"]);
   });
 
-  async function twoDays(password: string | undefined): Promise<Record<string, string>> {
-    const env = await oneDay(password);
+  function unsealed(): Env {
+    return { CYRVAULT_REPO: join(workspace, "repository") };
+  }
+
+  async function twoDays(env: Env): Promise<Env> {
+    await oneDay(env);
     advanceServer(server, { day: 1, share: 0.5 });
     const { parent } = await runJson<BackupResult>(backup(), { env });
     expect(parent).not.toBeNull();
     return env;
   }
 
-  async function oneDay(password: string | undefined): Promise<Record<string, string>> {
-    const env = {
-      CYRVAULT_REPO: join(workspace, "repository"),
-      ...(password === undefined ? {} : { CYRVAULT_PASSWORD: password }),
-    };
-    await runJson(["init", ...(password === undefined ? ["--no-encryption"] : [])], { env });
+  async function oneDay(env: Env): Promise<Env> {
+    const isEncrypted = Object.keys(env).length > 1;
+    await runJson(["init", ...(isEncrypted ? [] : ["--no-encryption"])], { env });
     await runJson<BackupResult>(backup(), { env });
     return env;
   }
@@ -241,10 +247,10 @@ interface ReaderResult {
   readonly stderr: string;
 }
 
-function reader(args: readonly string[], env: Readonly<Record<string, string>>): ReaderResult {
-  const { CYRVAULT_REPO = "", ...password } = env;
+function reader(args: readonly string[], env: Env): ReaderResult {
+  const { CYRVAULT_REPO, ...secret } = env;
   const { status, stdout, stderr } = spawnSync(PYTHON, [READER, CYRVAULT_REPO, ...args], {
-    env: { ...password, LC_ALL: "C.UTF-8", PYTHONDONTWRITEBYTECODE: "1" },
+    env: { ...secret, LC_ALL: "C.UTF-8", PYTHONDONTWRITEBYTECODE: "1" },
     encoding: "utf8",
   });
   return { status, stdout, stderr };

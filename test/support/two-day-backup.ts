@@ -4,6 +4,7 @@ import { type BackupResult, type CheckResult, type RestoreResult, runJson } from
 import { type CyrusOptions, CyrusServer } from "./cyrus-server.ts";
 import { COMPARISON } from "./left-out.ts";
 import { fillServer, moreMail, type Scenario } from "./scenario.ts";
+import { sealedRepository } from "./sealed-repository.ts";
 import { countMessages, type ServerView, viewServer } from "./server-view.ts";
 import { compareTrees, readTree, type Tree } from "./tree-compare.ts";
 
@@ -23,7 +24,11 @@ interface Day {
 export async function proveTwoDays(workspace: string, options: CyrusOptions): Promise<void> {
   const server = await CyrusServer.create(join(workspace, "server"), options);
   onTestFinished(() => server.stop());
-  const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" };
+  // Of the two layouts one is opened with a password.
+  const env =
+    server.layout === "legacy"
+      ? { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "correct horse" }
+      : sealedRepository(workspace);
   await runJson(["init"], { env });
 
   const first = await liveDay(server, env, async () => await fillServer(server));
