@@ -4,7 +4,6 @@ import { EXIT, type ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { Output } from "./output.ts";
 import { createProgram, isUsageError, usageError } from "./program.ts";
-import { Session } from "./session.ts";
 import { isBrokenPipe, processTerminal, type Terminal } from "./terminal.ts";
 
 /** @param argv - without the names of node and the script. */
@@ -26,7 +25,7 @@ export async function main(argv: readonly string[], terminal: Terminal = process
       writeOut: (text) => {
         printed = printed.then(() => terminal.out(text));
       },
-      openSession: (common) => new Session(parts, common),
+      openSession: async (common) => new (await import("./session.ts")).Session(parts, common),
       onExitCode: (value) => {
         code = value;
       },

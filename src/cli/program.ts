@@ -33,18 +33,22 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   demo: async () => (await import("./commands/demo.ts")).registerDemo,
 };
 
+const VERSION = "--version";
+const HELP = "help";
+
 export interface ProgramOptions {
   /** Only as far as they say which command is meant. */
   readonly argv: readonly string[];
   readonly writeOut: (text: string) => void;
-  readonly openSession: (common: CommonOptions) => Session;
+  /** Called by a command at work: what it loads takes longer than help and version do. */
+  readonly openSession: (common: CommonOptions) => Promise<Session>;
   readonly onExitCode: (code: ExitCode) => void;
 }
 
 export async function createProgram(options: ProgramOptions): Promise<Command> {
   const program = new Command("cyrvault")
     .description("Incremental, deduplicating backups of Cyrus IMAP servers")
-    .version(version(), "--version", "print the version")
+    .version(version(), VERSION, "print the version")
     .option("-r, --repo <place>", "the repository: a directory or a URL (or $CYRVAULT_REPO)")
     .option(
       "-p, --password-file <file>",
@@ -59,10 +63,10 @@ export async function createProgram(options: ProgramOptions): Promise<Command> {
       "what this machine remembers of repositories (or $CYRVAULT_CACHE_DIR; ~/.cache/cyrvault)",
     )
     .option("--json", "results as JSON on standard output, progress as JSON on standard error")
-    .option("-q, --quiet", "no progress")
+    .option("-q, --quiet", "no progress; results and warnings are printed")
     .option("-v, --verbose", "more about what happens; with an error, where it arose")
     .helpOption("-h, --help", "what a command takes, with an example")
-    .helpCommand("help [command]", "what a command takes, with an example")
+    .helpCommand(`${HELP} [command]`, "what a command takes, with an example")
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ writeOut: options.writeOut, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
@@ -70,7 +74,7 @@ export async function createProgram(options: ProgramOptions): Promise<Command> {
     command.action(async (...given: unknown[]) => {
       const own = given.at(-2) as never;
       const args = given.slice(0, -2).flat() as string[];
-      const session = options.openSession(command.optsWithGlobals<CommonOptions>());
+      const session = await options.openSession(command.optsWithGlobals<CommonOptions>());
       const code = await handler(
         session,
         args.filter((arg) => arg !== undefined),
@@ -81,13 +85,24 @@ export async function createProgram(options: ProgramOptions): Promise<Command> {
   };
   for (const name of wantedCommands(options.argv)) (await COMMANDS[name]?.())?.(program, act);
   program.addHelpText("after", `\nExample:\n  cyrvault backup --repo /backup/cyrus --root /mnt/snapshot\n`);
+  for (const group of [program, ...program.commands])
+    if (group.commands.length > 0) group.on("beforeHelp", () => refuseUnknown(group));
   return program;
 }
 
-/** The one command that the first argument names; all where it is not as plain as that. */
+/** The one command that the first argument names, none for the version; all where it is not as plain as that. */
 function wantedCommands(argv: readonly string[]): readonly string[] {
   const [first = ""] = argv;
+  if (first === VERSION) return [];
   return Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
+}
+
+/** There is no help for a command that does not exist. @throws {CommanderError} as without `--help`. */
+function refuseUnknown(group: Command): void {
+  const [operand, subject] = group.args;
+  const named = operand === HELP ? subject : operand;
+  if (named === undefined || named.startsWith("-") || named === HELP) return;
+  if (group.commands.every((command) => command.name() !== named)) group.parse([named], { from: "user" });
 }
 
 /**

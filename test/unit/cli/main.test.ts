@@ -39,6 +39,9 @@ describe("usage", () => {
   test.each([
     ["no command", []],
     ["an unknown command", ["bakup", "--repo", "r"]],
+    ["the help of an unknown command", ["bakup", "--help"]],
+    ["the help of an unknown command, asked for by name", ["help", "bakup"]],
+    ["the help of an unknown command among those of a command", ["key", "lst", "--help"]],
     ["an unknown option", ["list", "--repo", "r", "--what"]],
     ["an option of another command", ["list", "--repo", "r", "--target", "t"]],
     ["an argument too many", ["list", "--repo", "r", "surplus"]],
@@ -90,6 +93,19 @@ describe("usage", () => {
 
   test("a mistyped command is answered with the one meant", async () => {
     expect((await run(["bakup"])).stderr).toContain("Did you mean backup?");
+    expect((await run(["bakup", "--help"])).stderr).toContain("Did you mean backup?");
+  });
+
+  test.each([
+    ["key", "--help"],
+    ["help", "key"],
+    ["key", "help"],
+    ["key", "list", "--help"],
+    ["--json", "list", "-h"],
+  ])("help is given for what there is: %s %s %s", async (...argv) => {
+    const { code, stdout, stderr } = await run(argv);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^Usage: cyrvault (key|list)\b/);
   });
 
   test("with --json an error comes as an object too", async () => {
@@ -175,6 +191,14 @@ describe("passwords", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("/no/such/file");
   });
+});
+
+test("--quiet keeps the progress to itself, not the result", async () => {
+  const repo = join(place(), "r");
+  await run(["init", "--repo", repo, "--no-encryption", "--quiet"]);
+  const { code, stdout, stderr } = await run(["check", "--repo", repo, "--quiet"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("no error");
 });
 
 test("an empty repository lists nothing and says so, and its latest backup is not found", async () => {
