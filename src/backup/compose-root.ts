@@ -1,7 +1,7 @@
 /** The manifest root of a backup, from what the run has gathered. Pure. */
 import { hostname } from "node:os";
 import { toText } from "../base/byte-string.ts";
-import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
+import type { MailboxListStyle } from "../cyrus/mailbox-list-entry.ts";
 import { excludedMailbox } from "../manifest/excluded-mailboxes.ts";
 import type { FindingSummary } from "../manifest/findings.ts";
 import type { Content, ManifestRoot } from "../manifest/model.ts";

@@ -4,13 +4,8 @@ import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { FileStat } from "../base/file-stat.ts";
 import { giveBack } from "../base/give-back.ts";
 import { type DatabaseReading, readDatabase } from "../cyrus/database.ts";
-import {
-  joinAcl,
-  type MailboxListEntry,
-  type MailboxListStyle,
-  mailboxListStyle,
-  readMailboxList,
-} from "../cyrus/mailbox-list.ts";
+import { mailboxListStyle, readMailboxList } from "../cyrus/mailbox-list.ts";
+import { joinAcl, type MailboxListEntry, type MailboxListStyle } from "../cyrus/mailbox-list-entry.ts";
 import { familyOf, isOfNewerFamily, printTextList } from "../cyrus/mailbox-text-list.ts";
 import { readTextList, type TextListItem } from "../cyrus/mailbox-text-list-read.ts";
 import { NOTHING_HELD, type SourceHolder } from "../source/held.ts";

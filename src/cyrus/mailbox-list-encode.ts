@@ -5,7 +5,7 @@
 import { type ByteString, compareBytes, fromText, toBytes } from "../base/byte-string.ts";
 import type { DatabaseRecord } from "./database-record.ts";
 import { type Dlist, type DlistEntry, printDlist } from "./dlist.ts";
-import type { FormerName, MailboxListEntry } from "./mailbox-list.ts";
+import type { FormerName, MailboxListEntry } from "./mailbox-list-entry.ts";
 import { dbnameOf } from "./mailbox-name.ts";
 
 /** Sorted by key. Entries without a uniqueid get no record by uniqueid, as in a list that 3.6 took over from before. */

@@ -5,7 +5,7 @@
  */
 import { type ByteString, fromBytes, fromText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import { joinAcl, type MailboxListEntry, splitAcl } from "./mailbox-list.ts";
+import { joinAcl, type MailboxListEntry, splitAcl } from "./mailbox-list-entry.ts";
 import { nameProblem } from "./mailbox-name.ts";
 import { normalizeType, typeFromNumber } from "./mailbox-type.ts";
 

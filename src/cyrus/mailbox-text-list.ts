@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { type ByteString, toBytes } from "../base/byte-string.ts";
-import { joinAcl, type MailboxListEntry, type MailboxListStyle } from "./mailbox-list.ts";
+import { joinAcl, type MailboxListEntry, type MailboxListStyle } from "./mailbox-list-entry.ts";
 import { typeNumber } from "./mailbox-type.ts";
 
 /**

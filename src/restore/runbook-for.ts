@@ -1,6 +1,6 @@
 /** The runbook of a restore that has been asked for: what the backup and the request say, put together. */
 import { toText } from "../base/byte-string.ts";
-import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
+import type { MailboxListStyle } from "../cyrus/mailbox-list-entry.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { RestoreFinding, RestoreOptions } from "./options.ts";
 import { makeRunbook } from "./runbook.ts";

@@ -5,7 +5,7 @@
  * oldest version that can have written both: versions and what they write are from cyrus-imapd, imap/mailbox.h
  * (MAILBOX_MINOR_VERSION) and imap/mboxlist.c, release by release.
  */
-import type { MailboxListStyle } from "../cyrus/mailbox-list.ts";
+import type { MailboxListStyle } from "../cyrus/mailbox-list-entry.ts";
 
 export type VersionFamily = "2.4" | "2.5" | "3.0-3.4" | "3.6" | "3.8-3.12" | "3.13+" | "unknown";
 

@@ -1,7 +1,7 @@
 /** A mailbox of a sample server as its administrator knows it; its messages are only on disk. */
 import { type ByteString, fromText } from "../base/byte-string.ts";
 import type { MailboxHeaderValues } from "../cyrus/mailbox-header.ts";
-import type { AclEntry, FormerName, MailboxListEntry } from "../cyrus/mailbox-list.ts";
+import type { AclEntry, FormerName, MailboxListEntry } from "../cyrus/mailbox-list-entry.ts";
 import type { PartitionName } from "./layout.ts";
 
 export type MailboxRole =

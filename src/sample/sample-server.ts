@@ -5,8 +5,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ByteString, fromText } from "../base/byte-string.ts";
-import type { MailboxListEntry } from "../cyrus/mailbox-list.ts";
 import { encodeMailboxList } from "../cyrus/mailbox-list-encode.ts";
+import type { MailboxListEntry } from "../cyrus/mailbox-list-entry.ts";
 import { deletedName } from "../cyrus/mailbox-name.ts";
 import { encodeTwoskip } from "../cyrus/twoskip-encode.ts";
 import { annotationRecords, encodeCounters, type SampleAnnotation } from "./database-values.ts";

@@ -11,8 +11,8 @@ import type { IndexHeader } from "../../../src/cyrus/index-reader.ts";
 import type { IndexRecord } from "../../../src/cyrus/index-record.ts";
 import { encodeIndex, type IndexHeaderValues } from "../../../src/cyrus/index-writer.ts";
 import { encodeMailboxHeader } from "../../../src/cyrus/mailbox-header.ts";
-import type { MailboxListEntry } from "../../../src/cyrus/mailbox-list.ts";
 import { encodeMailboxList } from "../../../src/cyrus/mailbox-list-encode.ts";
+import type { MailboxListEntry } from "../../../src/cyrus/mailbox-list-entry.ts";
 import { encodeTwoskip } from "../../../src/cyrus/twoskip-encode.ts";
 
 export interface TinyMessage {

@@ -3,14 +3,9 @@ import { describe, expect, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import { isCyrvaultError } from "../../../src/base/errors.ts";
 import type { DatabaseRecord } from "../../../src/cyrus/database-record.ts";
-import {
-  type MailboxListEntry,
-  type MailboxListItem,
-  mailboxListStyle,
-  readMailboxList,
-  splitAcl,
-} from "../../../src/cyrus/mailbox-list.ts";
+import { type MailboxListItem, mailboxListStyle, readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
 import { encodeMailboxList } from "../../../src/cyrus/mailbox-list-encode.ts";
+import { type MailboxListEntry, splitAcl } from "../../../src/cyrus/mailbox-list-entry.ts";
 import { normalizeType, typeFromNumber, typeNumber } from "../../../src/cyrus/mailbox-type.ts";
 import { readTwoskip } from "../../../src/cyrus/twoskip.ts";
 import { fixture, pairs, record, unpackStore } from "./database-fixtures.ts";

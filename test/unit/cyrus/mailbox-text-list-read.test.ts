@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { isCyrvaultError } from "../../../src/base/errors.ts";
-import { joinAcl, type MailboxListEntry } from "../../../src/cyrus/mailbox-list.ts";
+import { joinAcl, type MailboxListEntry } from "../../../src/cyrus/mailbox-list-entry.ts";
 import { printTextList, type TextListFamily } from "../../../src/cyrus/mailbox-text-list.ts";
 import { readTextList } from "../../../src/cyrus/mailbox-text-list-read.ts";
 

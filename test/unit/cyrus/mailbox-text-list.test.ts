@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
-import { type MailboxListEntry, readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
+import { readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
+import type { MailboxListEntry } from "../../../src/cyrus/mailbox-list-entry.ts";
 import {
   familyOf,
   isOfNewerFamily,
