@@ -13,39 +13,25 @@ import {
   writeSync,
 } from "node:fs";
 import { crc32 } from "node:zlib";
-import { type ByteString, fromText } from "../base/byte-string.ts";
 import { assert } from "../base/errors.ts";
 import {
-  FLAG_ANSWERED,
   FLAG_DELETED,
-  FLAG_FLAGGED,
-  FLAG_SEEN,
   INTERNAL_ARCHIVED,
   INTERNAL_EXPUNGED,
   INTERNAL_UNLINKED,
   userFlagWords,
 } from "../cyrus/flags.ts";
-import {
-  forEachRecord,
-  type IndexHeader,
-  type IndexRecord,
-  parseIndex,
-  parseIndexHeader,
-} from "../cyrus/index-reader.ts";
+import { type IndexRecord, parseIndex } from "../cyrus/index-reader.ts";
 import { encodeIndexHeader, encodeIndexRecord, type IndexHeaderValues } from "../cyrus/index-writer.ts";
 import { encodeMailboxHeader, encodeOldMailboxHeader } from "../cyrus/mailbox-header.ts";
-import { type MessageAnnotation, SyncCrc } from "../cyrus/sync-crc.ts";
-import { encodeTwoskip } from "../cyrus/twoskip-encode.ts";
 import { CacheFile } from "./cache-file.ts";
 import { CACHE_VERSION } from "./cache-record.ts";
-import { annotationRecords } from "./database-values.ts";
 import { replaceFile, tryLink } from "./disk.ts";
 import type { MailboxDirectories } from "./layout.ts";
-import { headerValues, mailboxAnnotations, type SampleMailbox } from "./mailbox.ts";
+import { headerValues, type SampleMailbox } from "./mailbox.ts";
+import { emptyHeader, INDEX_VERSION, isExpunged, isUnlinked, ns, summedHeader } from "./mailbox-index.ts";
+import { type MessageComment, writeComments } from "./message-comments.ts";
 import type { RenderedMessage } from "./render.ts";
-
-const INDEX_VERSION = 17;
-const NS_PER_SECOND = 1_000_000_000n;
 
 /** 3.6 writes a dlist, 3.4 and older three lines. */
 export type HeaderForm = "dlist" | "lines";
@@ -68,11 +54,6 @@ export interface AppendedFile {
   readonly path: string;
   /** A further name of a file that was there. */
   readonly linked: boolean;
-}
-
-export interface MessageComment {
-  readonly uid: number;
-  readonly text: string;
 }
 
 export class MailboxFiles {
@@ -255,64 +236,19 @@ export class MailboxFiles {
     const values = headerValues(mailbox);
     const headerFile = this.#form === "dlist" ? encodeMailboxHeader(values) : encodeOldMailboxHeader(values);
     replaceFile(`${directories.meta}/cyrus.header`, headerFile);
-    this.#writeAnnotations();
+    writeComments(`${directories.meta}/cyrus.annotations`, this.#comments);
     const body = Buffer.concat(this.#records.map((record) => encodeIndexRecord(record, INDEX_VERSION)));
-    this.#header = this.#summed(body, crc32(headerFile), highestModseq);
+    this.#header = summedHeader(
+      { ...this.#header, headerFileCrc: crc32(headerFile), highestModseq: BigInt(highestModseq) },
+      this.#records,
+      body,
+      this.#comments,
+      mailbox,
+    );
     writeFileSync(`${directories.meta}/cyrus.index`, Buffer.concat([encodeIndexHeader(this.#header), body]));
     mailbox.exists = this.#header.exists;
     mailbox.usedBytes = Number(this.#header.quotaMailboxUsed);
     mailbox.usedAnnotationBytes = Number(this.#header.quotaAnnotUsed);
-  }
-
-  #summed(body: Buffer, headerFileCrc: number, highestModseq: number): IndexHeaderValues {
-    const live = this.#records.filter((record) => !isExpunged(record));
-    const count = (flag: number) => live.filter(({ flagWord }) => (flagWord & flag) !== 0).length;
-    const values: IndexHeaderValues = {
-      ...this.#header,
-      recordCount: this.#records.length,
-      headerFileCrc,
-      highestModseq: BigInt(highestModseq),
-      exists: live.length,
-      deletedCount: count(FLAG_DELETED),
-      answeredCount: count(FLAG_ANSWERED),
-      flaggedCount: count(FLAG_FLAGGED),
-      unseenCount: live.length - count(FLAG_SEEN),
-      quotaMailboxUsed: live.reduce((sum, { size }) => sum + BigInt(size), 0n),
-      quotaAnnotUsed: BigInt(this.#annotationBytes()),
-      recentUid: this.#header.lastUid,
-    };
-    const parsed: IndexHeader = parseIndexHeader(encodeIndexHeader(values));
-    const sums = new SyncCrc(parsed, this.mailbox.flagNames);
-    forEachRecord(body, parsed, 0, (record) => sums.add(record, this.#annotationsOf(record.uid)));
-    return { ...values, syncCrcBasic: sums.basic, syncCrcAnnot: sums.annot };
-  }
-
-  #annotationBytes(): number {
-    const ofMailbox = mailboxAnnotations(this.mailbox).reduce((sum, { value }) => sum + value.length, 0);
-    return this.#comments.reduce((sum, { text }) => sum + text.length, ofMailbox);
-  }
-
-  *#annotationsOf(wanted: number): Generator<MessageAnnotation> {
-    for (const { uid, text } of this.#comments)
-      if (uid === wanted)
-        yield { entry: fromText("/comment"), userId: fromText(""), value: Buffer.from(text) };
-  }
-
-  #writeAnnotations(): void {
-    const path = `${this.directories.meta}/cyrus.annotations`;
-    if (this.#comments.length === 0) {
-      rmSync(path, { force: true });
-      return;
-    }
-    const records = annotationRecords(
-      this.#comments.map(({ uid, text }) => ({
-        subject: fromText(String(uid)),
-        entry: fromText("/comment"),
-        user: "" as ByteString,
-        value: text,
-      })),
-    );
-    replaceFile(path, encodeTwoskip(records));
   }
 
   #writeMessage(path: string, { bytes, internalDate }: RenderedMessage): void {
@@ -362,52 +298,4 @@ export class MailboxFiles {
     }
     return cache;
   }
-}
-
-function emptyHeader(mailbox: SampleMailbox, now: number): IndexHeaderValues {
-  return {
-    version: INDEX_VERSION,
-    generation: 0,
-    format: 0,
-    recordCount: 0,
-    lastAppendNs: 0n,
-    lastUid: 0,
-    quotaMailboxUsed: 0n,
-    pop3LastLoginNs: 0n,
-    uidValidity: mailbox.uidValidity,
-    deletedCount: 0,
-    answeredCount: 0,
-    flaggedCount: 0,
-    options: 0,
-    leakedCacheRecords: 0,
-    highestModseq: BigInt(mailbox.createdModseq),
-    deletedModseq: 0n,
-    exists: 0,
-    firstExpungedNs: 0n,
-    lastRepackNs: ns(now),
-    headerFileCrc: 0,
-    syncCrcBasic: 0,
-    recentUid: 0,
-    recentTimeNs: 0n,
-    pop3ShowAfterNs: 0n,
-    quotaAnnotUsed: 0n,
-    syncCrcAnnot: 0,
-    unseenCount: 0,
-    createdModseq: BigInt(mailbox.createdModseq),
-    changesEpochNs: ns(now),
-    quotaDeletedUsed: 0n,
-    quotaExpungedUsed: 0n,
-  };
-}
-
-function isExpunged({ flagWord }: Pick<IndexRecord, "flagWord">): boolean {
-  return (flagWord & INTERNAL_EXPUNGED) !== 0;
-}
-
-function isUnlinked({ flagWord }: Pick<IndexRecord, "flagWord">): boolean {
-  return (flagWord & INTERNAL_UNLINKED) !== 0;
-}
-
-function ns(seconds: number): bigint {
-  return BigInt(seconds) * NS_PER_SECOND;
 }
