@@ -9,7 +9,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CyrusServer } from "./cyrus-server.ts";
 import { ImapClient, ImapError, quote, textOf } from "./imap-client.ts";
 import { LmtpClient } from "./lmtp-client.ts";
+import { type MessageLife, MessageLives } from "./message-lives.ts";
 import { SeededRandom } from "./sample-mail.ts";
+import { listMessages, type SeenMessage } from "./seen-messages.ts";
 
 export interface TrafficOptions {
   /** Their mailboxes exist; the folders below are made. */
@@ -25,25 +27,6 @@ export interface TrafficOptions {
 
 export type TrafficStep = "append" | "flag" | "expunge" | "move" | "rename" | "folder";
 
-/** One copy of one message: that of one user. Times are of `Date.now()`. */
-export interface MessageLife {
-  readonly user: string;
-  /** Its Message-ID without brackets and domain. */
-  readonly token: string;
-  /** Before the command that brought it. */
-  readonly sentMs: number;
-  /** The server has said that it holds it; undefined: never. */
-  storedMs: number | undefined;
-  /** Before the command that takes it away. */
-  goingMs: number | undefined;
-  /** The server has said that it is gone. */
-  goneMs: number | undefined;
-  /** Where it lies, and since when that is sure; undefined: it is being moved, or was when the server stopped. */
-  place: { readonly folder: string; readonly sinceMs: number } | undefined;
-  /** Whether it is \Flagged, and since when that is sure; undefined: it is being changed. */
-  flagged: { readonly is: boolean; readonly sinceMs: number } | undefined;
-}
-
 /** A command that was answered, from before it was sent. Times are of `Date.now()`. */
 export interface Operation {
   readonly what: string;
@@ -51,14 +34,6 @@ export interface Operation {
   readonly user: string | undefined;
   readonly fromMs: number;
   readonly toMs: number;
-}
-
-/** A message as a server shows it to its user. */
-export interface SeenMessage {
-  readonly user: string;
-  readonly token: string;
-  readonly folder: string;
-  readonly isFlagged: boolean;
 }
 
 /** From the first moment at which nobody got an answer to the first at which somebody did again. */
@@ -76,7 +51,6 @@ const FOLDER_MESSAGES = 40;
 const RECONNECT_MS = 50;
 
 export class MailTraffic {
-  readonly lives: MessageLife[] = [];
   readonly outages: Outage[] = [];
   /** NO and BAD of the server. */
   readonly refusals: string[] = [];
@@ -91,11 +65,10 @@ export class MailTraffic {
   readonly #options: TrafficOptions;
   readonly #random: SeededRandom;
   readonly #actors: Promise<void>[] = [];
-  readonly #byKey = new Map<string, MessageLife>();
+  readonly #lives = new MessageLives();
   #connected = 0;
   #stopped = false;
   #failed: unknown;
-  #token = 0;
 
   private constructor(server: CyrusServer, options: TrafficOptions) {
     this.#server = server;
@@ -145,51 +118,16 @@ export class MailTraffic {
     }
   }
 
-  /** Those that surely were there all the time. */
   throughout(fromMs: number, toMs: number): MessageLife[] {
-    return this.lives.filter(
-      ({ storedMs, goingMs }) =>
-        storedMs !== undefined && storedMs <= fromMs && (goingMs === undefined || goingMs > toMs),
-    );
+    return this.#lives.throughout(fromMs, toMs);
   }
 
-  /**
-   * What is wrong with a view of the server that was taken between the two moments: in any way that takes time. A
-   * sentence each. Deeper where something did not change in all the time: its folder, its flag.
-   */
   missing(seen: readonly SeenMessage[], fromMs: number, toMs: number): string[] {
-    const found = byKey(seen);
-    return this.throughout(fromMs, toMs).flatMap((life) => {
-      const copies = found.get(keyOf(life)) ?? [];
-      const { place, flagged, token, user } = life;
-      if (copies.length === 0) return [`${token} of ${user} is missing (${place?.folder ?? "being moved"})`];
-      const wrong: string[] = [];
-      const there = copies.find(({ folder }) => folder === place?.folder);
-      if (place !== undefined && place.sinceMs <= fromMs && there === undefined)
-        wrong.push(`${token} of ${user} is in ${copies[0]?.folder}, not in ${place.folder}`);
-      if (
-        flagged !== undefined &&
-        flagged.sinceMs <= fromMs &&
-        copies.some((c) => c.isFlagged !== flagged.is)
-      )
-        wrong.push(`${token} of ${user} ${flagged.is ? "lost its flag" : "has a flag"}`);
-      return wrong;
-    });
+    return this.#lives.missing(seen, fromMs, toMs);
   }
 
-  /** The same for a view of one moment between the two: then nothing is there twice, too early or too late either. */
   notOfOneMoment(seen: readonly SeenMessage[], fromMs: number, toMs: number): string[] {
-    const wrong = this.missing(seen, fromMs, toMs);
-    for (const [key, copies] of byKey(seen)) {
-      const life = this.#byKey.get(key);
-      const { token, user } = copies[0] as SeenMessage;
-      if (copies.length > 1)
-        wrong.push(`${token} of ${user} is there twice: ${copies.map((c) => c.folder).join(", ")}`);
-      if (life === undefined) wrong.push(`${token} of ${user} was never sent`);
-      else if (life.sentMs > toMs) wrong.push(`${token} of ${user} came later`);
-      else if (life.goneMs !== undefined && life.goneMs < fromMs) wrong.push(`${token} of ${user} was gone`);
-    }
-    return wrong;
+    return this.#lives.notOfOneMoment(seen, fromMs, toMs);
   }
 
   /** Outages that are over, longest first; their length is what clients noticed. */
@@ -210,7 +148,7 @@ export class MailTraffic {
         const users = this.#options.users.filter((_, at) => at === 0 || this.#random.below(2) === 0);
         const { lives, message } = this.#message(users, this.#random.below(20) === 0 ? 200_000 : 3000);
         await this.#timed("delivery", undefined, () => client.deliver(users, message));
-        this.#stored(lives, "INBOX");
+        this.#lives.stored(lives, "INBOX");
       },
       (client) => client.quit(),
     );
@@ -266,7 +204,7 @@ export class MailTraffic {
   async #append(client: ImapClient, user: string, folder: string): Promise<void> {
     const { lives, message } = this.#message([user], 1500);
     await this.#timed("append", user, () => client.append(folder, message));
-    this.#stored(lives, folder);
+    this.#lives.stored(lives, folder);
   }
 
   async #flag(client: ImapClient, user: string, folder: string): Promise<void> {
@@ -302,7 +240,7 @@ export class MailTraffic {
   }
 
   async #rename(client: ImapClient, user: string, from: string, to: string): Promise<void> {
-    const inside = this.lives.filter((life) => life.user === user && life.place?.folder === from);
+    const inside = this.#lives.all.filter((life) => life.user === user && life.place?.folder === from);
     for (const life of inside) life.place = undefined;
     await this.#timed("rename", user, () => client.command(`RENAME ${quote(from)} ${quote(to)}`));
     for (const life of inside) life.place = { folder: to, sinceMs: Date.now() };
@@ -312,7 +250,7 @@ export class MailTraffic {
     await this.#timed("create", user, () => client.command(`CREATE ${quote(folder)}`));
     const { lives, message } = this.#message([user], 1500);
     await this.#timed("append", user, () => client.append(folder, message));
-    this.#stored(lives, folder);
+    this.#lives.stored(lives, folder);
     for (const life of lives) life.goingMs = Date.now();
     await this.#timed("delete", user, () => client.command(`DELETE ${quote(folder)}`));
     for (const life of lives) life.goneMs = Date.now();
@@ -326,9 +264,9 @@ export class MailTraffic {
     count: number,
   ): Promise<{ readonly uid: number; readonly life: MessageLife }[]> {
     await this.#timed("select", user, () => client.select(folder));
-    const messages = await this.#noted("fetch", user, () => list(client));
+    const messages = await this.#noted("fetch", user, () => listMessages(client));
     const listed = messages.flatMap(({ uid, token }) => {
-      const life = this.#byKey.get(keyOf({ user, token }));
+      const life = this.#lives.find({ user, token });
       return life === undefined || life.goingMs !== undefined ? [] : [{ uid, life }];
     });
     const surplus = listed.splice(
@@ -349,14 +287,8 @@ export class MailTraffic {
   }
 
   #message(users: readonly string[], bytes: number): { lives: MessageLife[]; message: Buffer } {
-    const token = `traffic-${++this.#token}`;
-    const sentMs = Date.now();
-    const unknown = { storedMs: undefined, goingMs: undefined, goneMs: undefined, place: undefined };
-    const lives = users.map((user): MessageLife => ({ user, token, sentMs, ...unknown, flagged: undefined }));
-    for (const life of lives) {
-      this.lives.push(life);
-      this.#byKey.set(keyOf(life), life);
-    }
+    const lives = this.#lives.send(users);
+    const token = lives[0]?.token;
     const text = this.#random
       .bytes(bytes >> 1)
       .toString("hex")
@@ -366,16 +298,6 @@ export class MailTraffic {
       `${header}Date: Sat, 21 Nov 2026 08:00:00 +0000\r\nMessage-ID: <${token}@example.org>\r\n\r\n${text}\r\n`,
     );
     return { lives, message };
-  }
-
-  /** As it came: without the flag. */
-  #stored(lives: readonly MessageLife[], folder: string): void {
-    const now = Date.now();
-    for (const life of lives) {
-      life.storedMs = now;
-      life.place = { folder, sinceMs: now };
-      life.flagged = { is: false, sinceMs: now };
-    }
   }
 
   async #timed<T>(what: string, user: string | undefined, work: () => Promise<T>): Promise<T> {
@@ -430,45 +352,4 @@ export class MailTraffic {
     this.#connected--;
     if (this.#connected === 0) this.outages.push({ fromMs: Date.now(), toMs: undefined });
   }
-}
-
-/** All messages that users see on a server that runs: what the traffic made, and nothing else. */
-export async function messagesOf(server: CyrusServer, users: readonly string[]): Promise<SeenMessage[]> {
-  const seen: SeenMessage[] = [];
-  for (const user of users) {
-    const client = await ImapClient.connect(server.ports.imap, user);
-    const rows = await client.command('LIST "" "INBOX*"');
-    for (const row of rows) {
-      const [, word] = row;
-      const folder = textOf(row.at(-1));
-      if (row[0] !== "LIST" || word === undefined || textOf(word).includes("\\Noselect")) continue;
-      await client.examine(folder);
-      for (const { token, isFlagged } of await list(client)) {
-        if (token.startsWith("traffic-")) seen.push({ user, token, folder, isFlagged });
-      }
-    }
-    await client.logout();
-  }
-  return seen;
-}
-
-async function list(
-  client: ImapClient,
-): Promise<{ readonly uid: number; readonly token: string; readonly isFlagged: boolean }[]> {
-  const messages = await client.fetch("1:*", "UID FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]");
-  return messages.map(({ uid, items }) => {
-    const header = [...items].find(([name]) => name.startsWith("BODY["))?.[1];
-    const token = /<([^@>]*)@/.exec(textOf(header))?.[1] ?? "";
-    return { uid, token, isFlagged: textOf(items.get("FLAGS")).includes("\\Flagged") };
-  });
-}
-
-function keyOf({ user, token }: { readonly user: string; readonly token: string }): string {
-  return `${user}/${token}`;
-}
-
-function byKey(seen: readonly SeenMessage[]): Map<string, SeenMessage[]> {
-  const map = new Map<string, SeenMessage[]>();
-  for (const message of seen) map.set(keyOf(message), [...(map.get(keyOf(message)) ?? []), message]);
-  return map;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { type BackupResult, type RestoreResult, runJson } from "./cli.ts";
 import { CyrusServer } from "./cyrus-server.ts";
-import { messagesOf, type SeenMessage } from "./mail-traffic.ts";
+import { messagesOf, type SeenMessage } from "./seen-messages.ts";
 
 /** @returns what its users see. Cyrus has found nothing wrong with any mailbox. */
 export async function restoredMessages(
