@@ -59,7 +59,7 @@ export class ListedMailboxes {
     const uidvalidity = this.#uidvalidities.get(row);
     return {
       name: this.name(row),
-      uniqueid: this.#text(this.#uniqueids, row),
+      uniqueid: this.uniqueid(row),
       partition: this.#text(this.#partitions, row),
       mailboxType: this.#text(this.#types, row) as ByteString,
       acl: this.#text(this.#acls, row) as ByteString,
@@ -70,6 +70,10 @@ export class ListedMailboxes {
 
   name(row: number): ByteString {
     return this.#text(this.#names, row) as ByteString;
+  }
+
+  uniqueid(row: number): ByteString | undefined {
+    return this.#text(this.#uniqueids, row);
   }
 
   kind(row: number): ListedMailbox["kind"] {

@@ -20,6 +20,7 @@ import { Decisions } from "./decisions.ts";
 import { BufferedFindings, type FindingSink } from "./finding-sink.ts";
 import { joinServerMailboxes } from "./join-server.ts";
 import { readListAndText } from "./list-and-text.ts";
+import type { ListedMailboxes } from "./listed-mailboxes.ts";
 import { type LookAgain, makeInRounds } from "./live-rounds.ts";
 import { MailboxHistory } from "./mailbox-history.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
@@ -192,7 +193,7 @@ class BackupRun {
       holder: this.#context.live?.holder,
       isRacy: this.#isRacy,
     });
-    const surveyed = await this.#survey();
+    const surveyed = await this.#survey(list?.listed);
     if (this.#context.live !== undefined) completePlaces(surveyed.places, surveyed.roots);
     const { tasks, excluded, remote } = joinServerMailboxes(
       this.#given.server,
@@ -213,7 +214,7 @@ class BackupRun {
     };
   }
 
-  async #survey(): Promise<Surveyed> {
+  async #survey(listed: ListedMailboxes | undefined): Promise<Surveyed> {
     const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
     progress.beginPhase("looking", clock.monotonicMs());
@@ -229,6 +230,7 @@ class BackupRun {
       ? await makeTextDumps({
           ...this.#given,
           layout: server.layout,
+          listed,
           sink: run.writer,
           findings: this.#findings,
           readNow: this.#context.live?.holder.readNow,

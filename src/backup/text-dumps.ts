@@ -11,16 +11,21 @@ import { readDatabase } from "../cyrus/database.ts";
 import type { DatabaseRecord } from "../cyrus/database-record.ts";
 import { encodeFlat, escapeFlat } from "../cyrus/flat.ts";
 import type { ServerLayout } from "../cyrus/imapd-conf-layout.ts";
-import { parseQuota } from "../cyrus/quota.ts";
+import { inboxOf, userOf } from "../cyrus/mailbox-name.ts";
+import { parseQuota, type Quota } from "../cyrus/quota.ts";
+import { isSubscriptionsVersion, subscriptionName } from "../cyrus/subscriptions.ts";
 import { contentSize, storeContent } from "../manifest/content.ts";
 import type { FileEntry } from "../manifest/model.ts";
 import type { PageSink } from "../manifest/pages-io.ts";
-import { textDumpDirectory } from "../manifest/text-dumps.ts";
+import { type TEXT_DUMP_NAMES, textDumpDirectory } from "../manifest/text-dumps.ts";
 import type { ReadNow } from "../source/held.ts";
 import { listDirectory } from "../source/list-directory.ts";
 import { lstatSource, readSourceFile } from "../source/read-file.ts";
 import { relativeTo, type SourceView } from "../source/view.ts";
 import type { FindingSink } from "./finding-sink.ts";
+import { ListedMailboxes } from "./listed-mailboxes.ts";
+import { MailboxesByUniqueid } from "./mailboxes-by-uniqueid.ts";
+import { textDumpReadme } from "./text-dumps-readme.ts";
 
 const FILE_BYTES_MAX = 2 ** 31 - 1;
 const STRETCH_BYTES = 64 * 1024;
@@ -28,7 +33,9 @@ const LF = Buffer.from("\n");
 const TAB = Buffer.from("\t");
 
 export interface TextDumpInput {
-  readonly layout: Pick<ServerLayout, "configDirectory" | "databases">;
+  readonly layout: Pick<ServerLayout, "configDirectory" | "databases" | "virtDomains">;
+  /** Whose mailboxes uniqueids are; undefined: nobody knows. */
+  readonly listed: ListedMailboxes | undefined;
   readonly view: SourceView;
   readonly sink: PageSink;
   readonly findings: FindingSink;
@@ -36,6 +43,13 @@ export interface TextDumpInput {
   /** How files are read, where that is not as they lie. */
   readonly readNow?: ReadNow | undefined;
 }
+
+/** Of whoever reads the server. */
+type ReadInput = Pick<TextDumpInput, "layout" | "view" | "readNow"> & {
+  readonly findings: { add(...finding: Parameters<FindingSink["add"]>): unknown };
+};
+
+const NOTHING = "" as ByteString;
 
 /** Entries of the directory and its files, ascending by key. What cannot be read is a finding, and not in the text. */
 export async function makeTextDumps(input: TextDumpInput): Promise<FileEntry[]> {
@@ -64,19 +78,21 @@ export async function makeTextDumps(input: TextDumpInput): Promise<FileEntry[]> 
   return entries.sort((a, b) => (pathKey(a.path) < pathKey(b.path) ? -1 : 1));
 }
 
-function dumps(input: TextDumpInput): Record<string, Iterable<Buffer>> {
+function dumps(input: TextDumpInput): Record<(typeof TEXT_DUMP_NAMES)[number], Iterable<Buffer>> {
   const { layout } = input;
   const config = layout.configDirectory;
   const annotations = layout.databases.annotations.path ?? joinPath(config, "annotations.db" as ByteString);
   const users = [joinPath(config, "user" as ByteString), joinPath(config, "domain" as ByteString)];
   const quotas = [joinPath(config, "quota" as ByteString), joinPath(config, "domain" as ByteString)];
+  const mailboxes = new MailboxesByUniqueid(input.listed ?? ListedMailboxes.of([]));
   return {
-    "README.txt": [Buffer.from(README)],
+    "README.txt": [Buffer.from(textDumpReadme())],
     "annotations.flat": flatLines(input, annotations),
-    "annotations.txt": annotationLines(input, annotations),
+    "annotations.txt": annotationLines(input, annotations, mailboxes),
+    "quotas.flat": quotaFlat(input, quotas),
     "quotas.txt": quotaLines(input, quotas),
-    "seen.txt": recordLines(input, users, ".seen"),
-    "subscriptions.txt": recordLines(input, users, ".sub"),
+    "seen.txt": seenLines(input, users, mailboxes),
+    "subscriptions.txt": subscriptionLines(input, users, mailboxes),
   };
 }
 
@@ -84,13 +100,18 @@ function* flatLines(input: TextDumpInput, path: ByteString): Generator<Buffer> {
   for (const record of recordsOf(input, path)) yield encodeFlat([record]);
 }
 
-/** mailbox, entry, user, value. Tombstones are none. */
-function* annotationLines(input: TextDumpInput, path: ByteString): Generator<Buffer> {
+/** mailbox, entry, user, value, name of the mailbox. Tombstones are none. */
+function* annotationLines(
+  input: TextDumpInput,
+  path: ByteString,
+  mailboxes: MailboxesByUniqueid,
+): Generator<Buffer> {
   for (const { key, value } of recordsOf(input, path)) {
     try {
       const { subject, entry, user } = parseAnnotationKey(key);
       const { value: text, deleted } = parseAnnotationValue(value);
-      if (!deleted) yield line(subject, entry, user, text);
+      const name = mailboxes.nameOf(subject) ?? subject;
+      if (!deleted) yield line(subject, entry, user, text, name);
     } catch (error) {
       if (!isCyrvaultError(error, "CYRUS_BAD_FORMAT")) throw error;
       input.findings.add("database-damaged", "warning", path, `not in the text dump: ${error.message}`);
@@ -98,21 +119,98 @@ function* annotationLines(input: TextDumpInput, path: ByteString): Generator<Buf
   }
 }
 
-/** file, key, value: of each user's database. */
-function* recordLines(input: TextDumpInput, below: readonly ByteString[], ending: string): Generator<Buffer> {
+/** file, key, value of each user's database, then the user, and the mailbox that is meant. */
+function* seenLines(
+  input: TextDumpInput,
+  below: readonly ByteString[],
+  mailboxes: MailboxesByUniqueid,
+): Generator<Buffer> {
+  for (const { path, name, user } of usersFiles(input, below, "seen", mailboxes))
+    for (const { key, value } of recordsOf(input, path))
+      yield line(name, key, value, user, mailboxes.nameOf(fromBytes(key)) ?? NOTHING);
+}
+
+/** The same of subscriptions. */
+function* subscriptionLines(
+  input: TextDumpInput,
+  below: readonly ByteString[],
+  mailboxes: MailboxesByUniqueid,
+): Generator<Buffer> {
+  const hasDomains = input.layout.virtDomains !== "off";
+  for (const { path, name, user } of usersFiles(input, below, "sub", mailboxes)) {
+    let byDbname = false;
+    for (const { key, value } of recordsOf(input, path)) {
+      const isVersion = isSubscriptionsVersion(key);
+      byDbname ||= isVersion;
+      const mailbox = isVersion ? undefined : subscriptionName(key, byDbname, inboxOf(user, hasDomains));
+      yield line(name, key, value, user, mailbox ?? NOTHING);
+    }
+  }
+}
+
+interface UsersFile {
+  readonly path: ByteString;
+  /** Below the configdirectory. */
+  readonly name: ByteString;
+  /** Empty: the list of mailboxes has nobody whose it could be. */
+  readonly user: ByteString;
+}
+
+/** `user/a/anna.sub`, `domain/e/example.com/user/b/bob.sub`, `user/uuid/4/2/42…/sub.db`: by the INBOX's uniqueid. */
+function* usersFiles(
+  input: TextDumpInput,
+  below: readonly ByteString[],
+  suffix: "seen" | "sub",
+  mailboxes: MailboxesByUniqueid,
+): Generator<UsersFile> {
   for (const path of filesBelow(input, below)) {
-    if (!path.endsWith(ending)) continue;
     const name = relativeTo(path, input.layout.configDirectory);
-    for (const { key, value } of recordsOf(input, path)) yield line(name, key, value);
+    const [, uniqueid, newer] = /^user\/uuid\/[^/]+\/[^/]+\/([^/]+)\/([a-z]+)\.db$/.exec(name) ?? [];
+    if (uniqueid !== undefined) {
+      if (newer !== suffix) continue;
+      const inbox = mailboxes.nameOf(uniqueid as ByteString);
+      yield { path, name, user: (inbox === undefined ? undefined : userOf(inbox)) ?? NOTHING };
+    } else if (name.endsWith(`.${suffix}`)) {
+      const local = name.slice(name.lastIndexOf("/") + 1, -suffix.length - 1);
+      const [, domain] = /^domain\/[^/]+\/([^/]+)\//.exec(name) ?? [];
+      yield { path, name, user: (domain === undefined ? local : `${local}@${domain}`) as ByteString };
+    }
   }
 }
 
 /** root, resource, used, limit (`-`: none). */
 function* quotaLines(input: TextDumpInput, below: readonly ByteString[]): Generator<Buffer> {
+  for (const { root, resources } of quotasOf(input, below))
+    for (const [resource, { used, limit }] of resources)
+      yield line(root, resource as ByteString, `${used}` as ByteString, `${limit ?? "-"}` as ByteString);
+}
+
+/** Cyrus's flat format, which `cvt_cyrusdb` makes any engine's of, its directory of files too. */
+function* quotaFlat(input: ReadInput, below: readonly ByteString[]): Generator<Buffer> {
+  // What was said of a quota that is not read is not said again.
+  const silent = { ...input, findings: { add: () => undefined } };
+  for (const { root, bytes } of quotasOf(silent, below)) {
+    const key = Buffer.from(root, "latin1");
+    yield encodeFlat([{ key, value: Buffer.from(toOneLine(bytes), "latin1") }]);
+  }
+}
+
+/** As lib/cyrusdb_quotalegacy.c hands it over (myfetch): the file without its end, lines joined by spaces. */
+function toOneLine(bytes: Buffer): string {
+  return bytes.toString("latin1").replace(/\n$/, "").replaceAll("\n", " ");
+}
+
+interface RootsQuota {
+  readonly root: ByteString;
+  readonly resources: Quota["resources"];
+  readonly bytes: Buffer;
+}
+
+function* quotasOf(input: ReadInput, below: readonly ByteString[]): Generator<RootsQuota> {
   const database = input.layout.databases.quotas.path;
   if (database !== undefined && lstatSource(input.view.locate(database))?.type === "file")
     for (const { key, value } of recordsOf(input, database))
-      yield* quotaOf(input, database, fromBytes(key), value);
+      yield* quotaOf(input, database, fromBytes(key), Buffer.from(value));
   for (const path of filesBelow(input, below)) {
     if (!path.includes("/quota/")) continue;
     const bytes = readOrTell(input, path);
@@ -124,21 +222,20 @@ function* quotaLines(input: TextDumpInput, below: readonly ByteString[]): Genera
 }
 
 function* quotaOf(
-  { findings }: TextDumpInput,
+  { findings }: ReadInput,
   path: ByteString,
   root: ByteString,
   bytes: Buffer,
-): Generator<Buffer> {
+): Generator<RootsQuota> {
   try {
-    for (const [resource, { used, limit }] of parseQuota(bytes).resources)
-      yield line(root, resource as ByteString, `${used}` as ByteString, `${limit ?? "-"}` as ByteString);
+    yield { root, resources: parseQuota(bytes).resources, bytes };
   } catch (error) {
     if (!isCyrvaultError(error, "CYRUS_BAD_FORMAT")) throw error;
     findings.add("database-damaged", "warning", path, `not in the text dump: ${error.message}`);
   }
 }
 
-function* recordsOf(input: TextDumpInput, path: ByteString): Generator<DatabaseRecord> {
+function* recordsOf(input: ReadInput, path: ByteString): Generator<DatabaseRecord> {
   const bytes = readOrTell(input, path);
   if (bytes === undefined) return;
   try {
@@ -157,7 +254,7 @@ function* recordsOf(input: TextDumpInput, path: ByteString): Generator<DatabaseR
 }
 
 function readOrTell(
-  { view, findings, readNow = readSourceFile }: TextDumpInput,
+  { view, findings, readNow = readSourceFile }: ReadInput,
   path: ByteString,
 ): Buffer | undefined {
   try {
@@ -170,7 +267,7 @@ function readOrTell(
 }
 
 /** Regular files, in the order of their paths; through no symbolic link below. */
-function* filesBelow(input: TextDumpInput, tops: readonly ByteString[]): Generator<ByteString> {
+function* filesBelow(input: ReadInput, tops: readonly ByteString[]): Generator<ByteString> {
   for (const top of tops) {
     const { directories = [], files = [] } = listOrTell(input, top) ?? {};
     for (const name of files) yield joinPath(top, name);
@@ -181,7 +278,7 @@ function* filesBelow(input: TextDumpInput, tops: readonly ByteString[]): Generat
   }
 }
 
-function listOrTell({ view, findings }: TextDumpInput, path: ByteString): ReturnType<typeof listDirectory> {
+function listOrTell({ view, findings }: ReadInput, path: ByteString): ReturnType<typeof listDirectory> {
   try {
     return listDirectory(view.locate(path), "none");
   } catch (error) {
@@ -218,27 +315,3 @@ async function* inStretches(lines: Iterable<Buffer>): AsyncGenerator<Buffer> {
   }
   yield Buffer.concat(held);
 }
-
-const README = `What these files hold, as it was when the backup was made. Columns are separated by tabs. NUL, tab, line
-end and 0xFF inside a column are written as 0xFF and the byte with its top bit set.
-
-annotations.flat   annotations.db in Cyrus's flat format
-annotations.txt    the same to be read: mailbox (uniqueid, or name before 3.6; empty: the server), entry,
-                   user (empty: shared; [.OwNeR.]: the owner), value
-seen.txt           file below the configdirectory, uniqueid of the mailbox, what was read (1, last time, last UID,
-                   last change, UIDs)
-subscriptions.txt  file below the configdirectory, mailbox, value
-quotas.txt         quota root, resource (S storage, M messages, AS annotations, NF folders), used, limit (S and AS: KiB)
-
-To bring them back, with the server stopped, as the user of Cyrus:
-
-  cvt_cyrusdb $PWD/annotations.flat flat /var/lib/cyrus/annotations.db twoskip
-
-  awk -F'\\t' -v OFS='\\t' '$1 == "user/a/anna.seen" { print $2, $3 }' seen.txt > /tmp/anna.seen
-  cvt_cyrusdb /tmp/anna.seen flat /var/lib/cyrus/user/a/anna.seen twoskip
-
-  awk -F'\\t' -v OFS='\\t' '$1 == "user/a/anna.sub" { print $2, $3 }' subscriptions.txt > /var/lib/cyrus/user/a/anna.sub
-
-Quotas, on the running server, for each line with a limit, in cyradm: setquota user.anna STORAGE 100000
-(S is STORAGE, M is MESSAGE, AS is X-ANNOTATION-STORAGE, NF is X-NUM-FOLDERS). Then quota -f counts what is used.
-`;

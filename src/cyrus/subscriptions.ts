@@ -11,26 +11,43 @@ import { dbnameOf, nameFromDbname } from "./mailbox-name.ts";
 const VERSION_KEY = "\x1fVER\x1f";
 const OWN = "INBOX";
 
+/** A record that names no mailbox. */
+export function isSubscriptionsVersion(key: Uint8Array): boolean {
+  return fromBytes(key) === VERSION_KEY;
+}
+
+/**
+ * The internal name that a record of a user's subscriptions means; undefined: none.
+ * @param byDbname - the version record came before: the newer form.
+ * @param inbox - the internal name of the user's INBOX: stands for `INBOX` in the newer form.
+ */
+export function subscriptionName(
+  key: Uint8Array,
+  byDbname: boolean,
+  inbox: ByteString,
+): ByteString | undefined {
+  const text = fromBytes(key);
+  if (!byDbname) return text;
+  return text.startsWith("N") ? nameFromDbname(withOwn(text.slice(1), dbnameOf(inbox))) : undefined;
+}
+
 /**
  * Internal names, in the order of the file.
  * @param inbox - the internal name of the user's INBOX: stands for `INBOX` in the newer form.
  * @throws {CyrvaultError} `CYRUS_BAD_FORMAT`: a version that is not known.
  */
 export function readSubscriptions(records: Iterable<DatabaseRecord>, inbox: ByteString): ByteString[] {
-  const ownDbname = dbnameOf(inbox);
   const names: ByteString[] = [];
   let byDbname = false;
   for (const { key, value } of records) {
-    const text = fromBytes(key);
-    if (text === VERSION_KEY) {
+    if (isSubscriptionsVersion(key)) {
       if (fromBytes(value) !== "2")
         throw new CyrvaultError("CYRUS_BAD_FORMAT", "subscriptions: the version is not known");
       byDbname = true;
-    } else if (!byDbname) {
-      names.push(text);
-    } else if (text.startsWith("N")) {
-      names.push(nameFromDbname(withOwn(text.slice(1), ownDbname)));
+      continue;
     }
+    const name = subscriptionName(key, byDbname, inbox);
+    if (name !== undefined) names.push(name);
   }
   return names;
 }

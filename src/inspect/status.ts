@@ -1,8 +1,12 @@
 /** Whether each server has a backup that is new enough: for monitoring. */
+import { isListSeries, serverOfListSeries } from "../manifest/list-series.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 
 export interface StatusOptions {
-  /** undefined: every server of which there is a backup. */
+  /**
+   * undefined: every server of which there is a backup. Backups of a mailbox list alone are no server then, and make
+   * nothing better or worse; who wants to know how old they are asks for their own name.
+   */
   readonly server: string | undefined;
   /** undefined: any age will do. */
   readonly maxAgeMs: number | undefined;
@@ -28,6 +32,15 @@ export interface ServerStatus {
   readonly problem: "no-backup" | "none-without-errors" | "too-old" | undefined;
   /** Backups that begin later than now: a clock was wrong, and they say nothing about age. */
   readonly inFuture: number;
+  /** The newest backup of its mailbox list alone. */
+  readonly mailboxList: { readonly backup: string; readonly timeMs: number } | undefined;
+}
+
+interface Known {
+  newest: StatusBackup | undefined;
+  some: boolean;
+  inFuture: number;
+  mailboxList: ServerStatus["mailboxList"];
 }
 
 /** Clocks of two machines differ a little. */
@@ -39,14 +52,26 @@ export async function statusOf(
   options: StatusOptions,
 ): Promise<ServerStatus[]> {
   const { nowMs, goodOnly, server: wanted } = options;
-  const servers = new Map<string, { newest: StatusBackup | undefined; some: boolean; inFuture: number }>();
+  const servers = new Map<string, Known>();
   const of = (server: string) => {
-    const known = servers.get(server) ?? { newest: undefined, some: false, inFuture: 0 };
+    const known = servers.get(server) ?? {
+      newest: undefined,
+      some: false,
+      inFuture: 0,
+      mailboxList: undefined,
+    };
     servers.set(server, known);
     return known;
   };
   if (wanted !== undefined) of(wanted);
   for await (const { backup, server, startedMs: timeMs, counts } of backups) {
+    if (isListSeries(server) && server !== wanted) {
+      if (wanted !== undefined && serverOfListSeries(server) !== wanted) continue;
+      const whole = of(serverOfListSeries(server));
+      if (timeMs <= nowMs + FUTURE_MS && timeMs >= (whole.mailboxList?.timeMs ?? 0))
+        whole.mailboxList = { backup, timeMs };
+      continue;
+    }
     if (wanted !== undefined && server !== wanted) continue;
     const known = of(server);
     const errors = counts.findings.error;
@@ -57,9 +82,9 @@ export async function statusOf(
   }
   return [...servers]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([server, { newest, some, inFuture }]) => {
+    .map(([server, { newest, some, inFuture, mailboxList }]) => {
       const ageMs = newest === undefined ? undefined : Math.max(0, nowMs - newest.timeMs);
-      return { server, newest, ageMs, problem: problemOf(ageMs, some, options), inFuture };
+      return { server, newest, ageMs, problem: problemOf(ageMs, some, options), inFuture, mailboxList };
     });
 }
 

@@ -11,3 +11,8 @@ export function listSeriesOf(server: string): string {
 export function isListSeries(server: string): boolean {
   return server.endsWith(ENDING);
 }
+
+/** Whose list it is; a name that is none of these as it is. */
+export function serverOfListSeries(series: string): string {
+  return isListSeries(series) ? series.slice(0, -ENDING.length) : series;
+}

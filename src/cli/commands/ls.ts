@@ -1,34 +1,42 @@
+import { CyrvaultError } from "../../base/errors.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
 import { listMailboxes, listMessages } from "../../inspect/ls.ts";
 import { findMailbox, isPattern } from "../../inspect/mailbox-selector.ts";
+import { textDumpsOf } from "../../inspect/text-dumps.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import type { Repository } from "../../store/repository.ts";
 import { example, type Register } from "../command.ts";
-import { humanBytes, humanCount, humanTime } from "../humanise.ts";
+import { counted, humanBytes, humanCount, humanTime } from "../humanise.ts";
 import type { Session } from "../session.ts";
 
 interface Options {
   readonly server?: string;
+  readonly textDumps?: boolean;
 }
 
 export const registerLs: Register = (program, act) => {
   const command = program
     .command("ls <backup> [mailbox]")
-    .description("the mailboxes of a backup, or the messages of one mailbox")
+    .description("the mailboxes of a backup, the messages of one mailbox, or its text dumps")
     .option("--server <name>", "whose latest backup is meant, where there are several servers")
+    .option("--text-dumps", "what `backup --text-dumps` has added; `cat --text-dump` prints one")
     .addHelpText(
       "after",
       example(
         "cyrvault ls --repo /backup/cyrus latest",
         "cyrvault ls --repo /backup/cyrus latest 'user.anna.*'",
         "cyrvault ls --repo /backup/cyrus @2026-11-20 user.anna.Work",
+        "cyrvault ls --repo /backup/cyrus latest --text-dumps",
       ),
     );
-  act<Options>(command, async (session, [selector = "", mailbox], { server }) => {
+  act<Options>(command, async (session, [selector = "", mailbox], { server, textDumps = false }) => {
+    if (textDumps && mailbox !== undefined)
+      throw new CyrvaultError("USAGE", "--text-dumps and a mailbox: there is one text for all mailboxes");
     await session.withRepository("read", async (repository) => {
       const options = { server, nowMs: session.clock.nowMs() };
       const root = await chooseBackup(repository, selector, options, session.onUnreadable);
-      if (mailbox === undefined || isPattern(mailbox))
+      if (textDumps) await printTextDumps(session, repository, root);
+      else if (mailbox === undefined || isPattern(mailbox))
         await printMailboxes(session, repository, root, mailbox);
       else await printMessages(session, repository, root, mailbox);
     });
@@ -58,6 +66,23 @@ async function printMailboxes(
       const [count, size] = [humanCount(messages), humanBytes(bytes)];
       await table.row(mailbox, partition, count, size, String(uidvalidity), String(lastUid));
     }
+  }
+  await table.end();
+  if (json || pattern !== undefined) return;
+  const dumps = await textDumpsOf(root, objects);
+  if (dumps.length > 0)
+    output.note(`${counted(dumps.length, "text dump")}: \`cyrvault ls ${root.backup} --text-dumps\``);
+}
+
+async function printTextDumps(
+  { output, json }: Session,
+  { objects }: Repository,
+  root: ManifestRoot,
+): Promise<void> {
+  const table = output.table([{ title: "TEXT DUMP" }, { title: "SIZE", align: "right" }, { title: "PATH" }]);
+  for (const { name, bytes, path } of await textDumpsOf(root, objects)) {
+    if (json) await output.object({ textDump: name, bytes, path });
+    else await table.row(name, humanBytes(bytes), path);
   }
   await table.end();
 }

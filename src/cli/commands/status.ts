@@ -38,7 +38,7 @@ export const registerStatus: Register = (program, act) => {
   });
 };
 
-function statusObject({ server, newest, ageMs, problem, inFuture }: ServerStatus): object {
+function statusObject({ server, newest, ageMs, problem, inFuture, mailboxList }: ServerStatus): object {
   return {
     server,
     ok: problem === undefined,
@@ -48,10 +48,15 @@ function statusObject({ server, newest, ageMs, problem, inFuture }: ServerStatus
     ageSeconds: ageMs === undefined ? null : Math.round(ageMs / 1000),
     errors: newest?.errors ?? null,
     inFuture,
+    mailboxList:
+      mailboxList === undefined
+        ? null
+        : { backup: mailboxList.backup, time: new Date(mailboxList.timeMs).toISOString() },
   };
 }
 
-function statusText({ server, newest, ageMs = 0, problem, inFuture }: ServerStatus, maxAgeMs = 0): string {
+function statusText(status: ServerStatus, maxAgeMs = 0): string {
+  const { server, newest, ageMs = 0, problem, inFuture, mailboxList } = status;
   const about =
     newest === undefined
       ? problem === "no-backup"
@@ -61,5 +66,7 @@ function statusText({ server, newest, ageMs = 0, problem, inFuture }: ServerStat
   const older = problem === "too-old" ? `: older than ${humanDuration(maxAgeMs)}` : "";
   const future =
     inFuture === 0 ? "" : ` (not counted: ${counted(inFuture, "backup")} with a time that is yet to come)`;
-  return `${problem === undefined ? "ok" : "NOT OK"}  ${server}: ${about}${older}${future}`;
+  const list =
+    mailboxList === undefined ? "" : `; its mailbox list alone of ${humanTime(mailboxList.timeMs)}`;
+  return `${problem === undefined ? "ok" : "NOT OK"}  ${server}: ${about}${older}${future}${list}`;
 }

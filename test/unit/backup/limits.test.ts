@@ -54,6 +54,35 @@ describe("--max-duration", () => {
     expect(await site.backUp()).toMatchObject({ messages: { total: 2, read: 1 } });
   });
 
+  test("when it is over in the middle, messages read by then are there, and header and index of every mailbox", async () => {
+    using site = await Site.make();
+    const text = "x".repeat(4000);
+    const names = Array.from({ length: 30 }, (_, i) => `user.u${String(i).padStart(2, "0")}`);
+    for (const name of names)
+      site.server.add(
+        name,
+        [1, 2, 3, 4].map((n) => `${n}${text}`),
+      );
+    const clock = new SimulatedClock({ startMs: Date.now() + 60_000, autoAdvance: true });
+    const limits = { readRate: 1000, untilMs: clock.monotonicMs() + 120_000 };
+    const late = await site.backUp({ limits }, { clock });
+    expect(late.incomplete).toBe(true);
+    expect(late.messages.total).toBeGreaterThan(0);
+    expect(late.messages.total).toBeLessThan(120);
+    const unread = late.findings.map(({ message }) => Number(/^\d+/.exec(message)?.[0]));
+    expect(new Set(codesOf(late))).toEqual(new Set(["not-reached"]));
+    expect(unread.reduce((sum, count) => sum + count, 0) + late.messages.total).toBe(120);
+    const entries = await site.mailboxes(late);
+    expect([...entries.keys()]).toEqual(names);
+    for (const { files, lastUid } of entries.values()) {
+      expect(files.map(({ name }) => name)).toEqual(["cyrus.header", "cyrus.index"]);
+      expect(lastUid).toBe(4);
+    }
+    expect((await site.files(late)).has("/var/lib/cyrus/mailboxes.db")).toBe(true);
+    const read = 120 - late.messages.total;
+    expect(await site.backUp()).toMatchObject({ messages: { total: 120, read }, findings: [] });
+  });
+
   test("an accepted finding makes the exit code 0 and the next backup read on all the same", async () => {
     using site = await Site.make();
     site.server.add("user.anna", ["one"]);

@@ -24,21 +24,55 @@ test("--text-dumps: what the databases hold can be read, and the flat file gives
   const text = async (name: string) => await site.fileText(files.get(`${DUMPS}/${name}`));
 
   expect(await text("annotations.txt")).toBe(
-    "\t/comment\t\tof the server\nabc\t/specialuse\t[.OwNeR.]\t\\Junk\xff\x89with a tab\n",
+    "\t/comment\t\tof the server\t\nabc\t/specialuse\t[.OwNeR.]\t\\Junk\xff\x89with a tab\tabc\n",
   );
   const flat = [...readFlat(Buffer.from((await text("annotations.flat")) ?? "", "latin1")).records];
   expect(flat).toEqual(annotations);
-  expect(await text("seen.txt")).toBe("user/a/anna.seen\tabc\t1 1700000000 7 1700000001 1:4,7\n");
-  expect(await text("subscriptions.txt")).toBe("user/a/anna.sub\tuser.anna\t\nuser/a/anna.sub\tuser.bob\t\n");
+  expect(await text("seen.txt")).toBe("user/a/anna.seen\tabc\t1 1700000000 7 1700000001 1:4,7\tanna\t\n");
+  expect(await text("subscriptions.txt")).toBe(
+    "user/a/anna.sub\tuser.anna\t\tanna\tuser.anna\nuser/a/anna.sub\tuser.bob\t\tanna\tuser.bob\n",
+  );
   expect(await text("quotas.txt")).toBe(
     "user.anna\tS\t1000\t2000\nuser.anna\tM\t7\t-\nexample.com!\tS\t12\t100\n",
   );
+  expect(await text("quotas.flat")).toBe("user.anna\t%(S (1000 2000) M (7))\nexample.com!\t12 100\n");
   expect(await text("README.txt")).toContain("cvt_cyrusdb");
 
   const second = await site.backUp({ textDumps: true });
   expect(second.bytes.added).toBeLessThan(20_000);
   const without = await site.backUp();
   expect([...(await site.files(without)).keys()].filter((path) => path.startsWith(DUMPS))).toEqual([]);
+});
+
+test("since 3.6 a user's files lie under the INBOX's uniqueid: users and mailboxes are named all the same", async () => {
+  using site = await Site.make();
+  const { uniqueid = "" } = site.server.add("user.anna", ["one"]);
+  const place = `user/uuid/${uniqueid[0]}/${uniqueid[1]}/${uniqueid}`;
+  const seen = [{ key: Buffer.from(uniqueid), value: Buffer.from("1 1700000000 7 1700000001 1") }];
+  site.server.file(`var/lib/cyrus/${place}/seen.db`, encodeTwoskip(seen));
+  site.server.file(
+    `var/lib/cyrus/${place}/sub.db`,
+    "\x1fVER\x1f\t2\nNINBOX\t\nNINBOX\x1fWork\t\nNuser\x1fbob.b\t\n",
+  );
+  site.server.file("var/lib/cyrus/user/uuid/0/0/00nobody/seen.db", encodeTwoskip(seen));
+  const files = await site.files(await site.backUp({ textDumps: true }));
+  const text = async (name: string) => await site.fileText(files.get(`${DUMPS}/${name}`));
+  const state = `${uniqueid}\t1 1700000000 7 1700000001 1`;
+  const both = [
+    `user/uuid/0/0/00nobody/seen.db\t${state}\t\tuser.anna\n`,
+    `${place}/seen.db\t${state}\tanna\tuser.anna\n`,
+  ];
+  expect(await text("seen.txt")).toBe(both.sort().join(""));
+  expect(await text("subscriptions.txt")).toBe(
+    [
+      "\x1fVER\x1f\t2\tanna\t\n",
+      "NINBOX\t\tanna\tuser.anna\n",
+      "NINBOX\x1fWork\t\tanna\tuser.anna.Work\n",
+      "Nuser\x1fbob.b\t\tanna\tuser.bob^b\n",
+    ]
+      .map((line) => `${place}/sub.db\t${line}`)
+      .join(""),
+  );
 });
 
 test("a restored server has the directory: it is made anew, and a file of somebody's beside it stays", async () => {

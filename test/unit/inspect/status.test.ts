@@ -42,6 +42,25 @@ describe("the newest backup of each server", () => {
     expect(problem).toBe("too-old");
   });
 
+  test("of a mailbox list alone is no server's: it neither rings the alarm nor keeps it quiet", async () => {
+    const list = (hours: number) => backup("a (mailbox list)", hours);
+    expect(await status([backup("a", 20), list(50), list(40)])).toEqual([
+      expect.objectContaining({
+        server: "a",
+        problem: undefined,
+        mailboxList: { backup: "a (mailbox list)-40", timeMs: NOW - 40 * HOUR_MS },
+      }),
+    ]);
+    expect(await status([backup("a", 30), list(1)])).toMatchObject([{ server: "a", problem: "too-old" }]);
+    expect(await status([list(1)])).toMatchObject([{ server: "a", problem: "no-backup" }]);
+    expect(await status([backup("b", 1), list(1)], { server: "b" })).toMatchObject([
+      { server: "b", mailboxList: undefined },
+    ]);
+    expect(await status([backup("a", 1), list(40)], { server: "a (mailbox list)" })).toMatchObject([
+      { server: "a (mailbox list)", problem: "too-old", mailboxList: undefined },
+    ]);
+  });
+
   test("is never too old when no time is given", async () => {
     expect(await status([backup("a", 9999)], { maxAgeMs: undefined })).toMatchObject([
       { problem: undefined },
