@@ -1,7 +1,8 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import {
   type BackupResult,
   type CheckResult,
@@ -19,6 +20,8 @@ import { ImapClient } from "../support/imap-client.ts";
 import { COMPARISON } from "../support/left-out.ts";
 import { OpenWatch } from "../support/open-watch.ts";
 import { fillServer } from "../support/scenario.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { compareTrees, readTree } from "../support/tree-compare.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -46,7 +49,24 @@ interface Backed {
   readonly backup: BackupResult;
 }
 
+/** A server that each test has a copy of. */
+let filled: TempDir;
+
 describeWithCyrus("the daily run", () => {
+  beforeAll(async () => {
+    filled = tempDir();
+    // A server below it reads its own files as another user.
+    chmodSync(filled.path, 0o755);
+    const server = await CyrusServer.create(filled.in("server"));
+    try {
+      await server.start();
+      await fillServer(server);
+    } finally {
+      await server.stop();
+    }
+  });
+  afterAll(() => filled.remove());
+
   test("opens no message file, lists no directory and stores next to nothing where nothing changed", async () => {
     const { server, env, backup } = await backedUp({ settled: true });
     const watch = new OpenWatch([server.path("spool"), server.path("spool2")]);
@@ -158,20 +178,17 @@ describeWithCyrus("the daily run", () => {
   });
 });
 
-/** A filled, stopped server and one backup of it. Settled: its files are too old to count as just written. */
+/** A copy of the filled, stopped server and one backup of it. Settled: its files are too old to count as just written. */
 async function backedUp({ settled = false } = {}): Promise<Backed> {
   const workspace = makeWorkspace();
-  const server = await CyrusServer.create(join(workspace, "server"));
+  execFileSync("cp", ["-a", filled.in("server"), workspace]);
+  const server = await CyrusServer.adopt(join(workspace, "server"));
   onTestFinished(() => server.stop());
-  await server.start();
-  await fillServer(server);
-  await server.stop();
-  const repository = join(workspace, "repository");
-  const env = { CYRVAULT_REPO: repository, CYRVAULT_PASSWORD: "correct horse" };
+  const env = sealedRepository(workspace);
   await runJson(["init"], { env });
   if (settled) await new Promise((resolve) => setTimeout(resolve, 2_500));
   const backup = await runJson<BackupResult>(["backup", "--config", server.configPath], { env });
-  return { workspace, server, env, repository, backup };
+  return { workspace, server, env, repository: env.CYRVAULT_REPO, backup };
 }
 
 /** `ls` of a mailbox names what is in it, and `cat` prints each message as it is on the disk. */
