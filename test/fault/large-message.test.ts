@@ -35,6 +35,8 @@ interface Peaks {
 }
 
 const least = new Map<string, Peaks>();
+/** The same for all servers. */
+let ordinary: readonly Buffer[];
 
 /** The body has no two stretches alike, and no line ends of its own where it is one line. */
 function* largeMail(seed: number, bytes: number, kind: (typeof KINDS)[number]): Generator<Buffer> {
@@ -81,12 +83,7 @@ function writeLarge(path: string, stretches: Iterable<Buffer>): { size: number; 
 async function peaksWith(large: { megabytes: number; kind: (typeof KINDS)[number] }): Promise<Peaks> {
   using dir = tempDir();
   const server = new TinyServer(dir.in("server"));
-  const mailbox = server.add(
-    "user.anna",
-    Array.from({ length: ORDINARY }, (_, i) =>
-      Buffer.concat([...largeMail(i + 1, ORDINARY_BYTES, "base64")]),
-    ),
-  );
+  const mailbox = server.add("user.anna", ordinary);
   const uid = ORDINARY + 1;
   const stretches = largeMail(uid, large.megabytes * 1_000_000, large.kind);
   const { size, guid } = writeLarge(server.message(mailbox, uid), stretches);
@@ -114,6 +111,9 @@ async function peaksWith(large: { megabytes: number; kind: (typeof KINDS)[number
 }
 
 beforeAll(async () => {
+  ordinary = Array.from({ length: ORDINARY }, (_, i) =>
+    Buffer.concat([...largeMail(i + 1, ORDINARY_BYTES, "base64")]),
+  );
   for (const kind of KINDS) {
     const peaks = await peaksWith({ megabytes: LEAST_MB, kind });
     for (const command of COMMANDS) expect(peaks[command], command).toBeLessThan(LEAST_PEAK_MAX);
