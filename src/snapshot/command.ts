@@ -32,9 +32,13 @@ export function commandFailed(what: string, argv: readonly string[], result: Com
 
 /** `lvcreate: Insufficient free space`. */
 export function complaint(argv: readonly string[], { exitCode, stderr, reason }: CommandResult): string {
-  const said = toText(stderr.trim() as ByteString)
-    .replace(/\s*\n\s*/g, "; ")
-    .slice(-SHOWN_CHARS);
+  const said = shortened(toText(stderr.trim() as ByteString).replace(/\s*\n\s*/g, "; "));
   const how = reason ?? `exit code ${exitCode}`;
   return `${argv[0]}: ${said === "" ? how : exitCode === undefined ? `${how}; ${said}` : said}`;
+}
+
+/** Some say first what is wrong and then how they are used (zfs), others the other way round. */
+function shortened(text: string): string {
+  if (text.length <= SHOWN_CHARS) return text;
+  return `${text.slice(0, SHOWN_CHARS / 2)} … ${text.slice(-SHOWN_CHARS / 2)}`;
 }

@@ -60,7 +60,7 @@ export class ZfsProvider implements Provider {
     return { ...viewThrough(mappings), cutMs, isAtomic: this.#pools.length === 1, torn: undefined, check };
   }
 
-  /** There also where `snapdir` hides it from listings. */
+  /** There also where `snapdir` is hidden: that only keeps it from listings. Not where it is disabled (openzfs 2.3). */
   #placeOf(point: ByteString): ByteString {
     return joinPath(point, `.zfs/snapshot/${this.#name}` as ByteString);
   }
@@ -72,7 +72,7 @@ export class ZfsProvider implements Provider {
       "SNAPSHOT_FAILED",
       `cannot look into ${toText(at)}: it is not mounted, or no longer there`,
       {
-        hint: "in a container, .zfs/snapshot cannot be read: take the snapshot on the machine that has the pool",
+        hint: "in a container, .zfs/snapshot cannot be read: take the snapshot on the machine that has the pool; with snapdir=disabled nobody can (`zfs set snapdir=hidden`)",
       },
     );
   }

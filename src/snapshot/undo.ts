@@ -17,6 +17,7 @@ const BUSY = /busy|in use/i;
 const NOT_FROZEN = /invalid argument/i;
 const NO_SUCH_VOLUME =
   /failed to find logical volume|volume group "[^"]*" not found|cannot process volume group/i;
+/** openzfs 2.4, cmd/zfs/zfs_main.c: zfs_do_destroy; lib/libzfs/libzfs_util.c: zfs_standard_error_fmt. Busy: the same. */
 const NO_SUCH_DATASET = /dataset does not exist|could not find any snapshots/i;
 
 /** Between tries to start what runs. Nine seconds: a master that was told to end has ended, or does not. */
@@ -139,9 +140,9 @@ async function deleteSubvolume(at: ByteString, host: SnapshotHost): Promise<void
 
 async function destroyAll(names: readonly string[], host: SnapshotHost): Promise<void> {
   for (const name of names) {
-    // Without an @ that would be the dataset itself.
-    if (!/^[^@]+@[^@]+$/.test(name))
-      throw new CyrvaultError("SNAPSHOT_FAILED", `${name} is no ZFS snapshot: it is not removed`);
+    // Without an @ that would be the dataset itself; with a % after it all its snapshots, with a comma several.
+    if (!/^[^@#]+@cyrvault-[\w.:-]+$/.test(name))
+      throw new CyrvaultError("SNAPSHOT_FAILED", `${name} is no ZFS snapshot of ours: it is not removed`);
     const argv = ["zfs", "destroy", name];
     await whileBusy(host, argv, async () => {
       const result = await host.run(argv);

@@ -30,6 +30,8 @@ export class Machine implements SnapshotHost {
   readonly mounts: { point: string; type: string; source: string; device: string; root: string }[] = [];
   readonly directories = new Map<string, HostStat>();
   readonly zfsSnapshots = new Set<string>();
+  /** Why the next snapshots cannot be made or destroyed. */
+  zfsProblem: string | undefined;
   fault: Fault | undefined;
   isKilled = false;
   /** So many times an unmount finds it busy. */
@@ -172,12 +174,7 @@ export class Machine implements SnapshotHost {
         else this.directories.delete(last);
         return success();
       case "zfs":
-        for (const name of args.slice(1)) {
-          if (args[0] === "snapshot") this.zfsSnapshots.add(name);
-          else if (!this.zfsSnapshots.delete(name))
-            return failure(1, `could not find any snapshots to destroy; check snapshot names.`);
-        }
-        return success();
+        return this.#zfs(args);
       case "/bin/sh":
         this.hookEnvironment = environment;
         this.hookState = last;
@@ -186,7 +183,54 @@ export class Machine implements SnapshotHost {
         throw new Error(`nobody knows ${program} here`);
     }
   }
+
+  /**
+   * What the tool says and how it ends, from openzfs 2.4 (master of 2026-08-21): cmd/zfs/zfs_main.c, zfs_do_snapshot,
+   * zfs_do_destroy, usage; lib/libzfs/libzfs_dataset.c, zfs_open, zfs_snapshot_nvl, zfs_destroy_snaps_nvl;
+   * lib/libzfs/libzfs_util.c, zfs_standard_error_fmt, zfs_verror (`ACTION: WHY`).
+   */
+  #zfs([what, ...names]: readonly string[]): CommandResult {
+    const lost = names
+      .map((name) => name.split("@")[0] as string)
+      .find((dataset) => !this.mounts.some(({ type, source }) => type === "zfs" && source === dataset));
+    if (lost !== undefined) {
+      const complaint = `cannot open '${lost}': dataset does not exist\n`;
+      // zfs_do_snapshot tells how it is used then, and ends with 2; zfs_do_destroy does not.
+      return what === "snapshot" ? failure(2, `${complaint}${ZFS_USAGE}`) : failure(1, complaint);
+    }
+    if (what === "snapshot") {
+      const why = names.flatMap((name) => {
+        const problem = this.zfsSnapshots.has(name) ? "dataset already exists" : this.zfsProblem;
+        return problem === undefined ? [] : [`cannot create snapshot '${name}': ${problem}\n`];
+      });
+      if (why.length > 0)
+        return failure(1, why.join("") + (names.length > 1 ? "no snapshots were created\n" : ""));
+      for (const name of names) this.zfsSnapshots.add(name);
+      return success();
+    }
+    const [name = ""] = names;
+    if (!this.zfsSnapshots.has(name))
+      return failure(1, "could not find any snapshots to destroy; check snapshot names.\n");
+    if (this.zfsProblem !== undefined)
+      return failure(1, `cannot destroy snapshot ${name}: ${this.zfsProblem}\n`);
+    if (this.busy > 0) {
+      this.busy--;
+      return failure(1, `cannot destroy snapshot ${name}: dataset is busy\n`);
+    }
+    this.zfsSnapshots.delete(name);
+    return success();
+  }
 }
+
+const ZFS_USAGE = `usage:
+\tsnapshot [-r] [-o property=value] ... <filesystem|volume>@<snap> ...
+
+For the property list, run: zfs set|get
+
+For the delegated permission list, run: zfs allow|unallow
+
+For further help on a command or topic, run: zfs help [<topic>]
+${"\n".repeat(500)}`;
 
 function success(stdout = ""): CommandResult {
   return { exitCode: 0, stdout, stderr: "", reason: undefined };

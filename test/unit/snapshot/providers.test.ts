@@ -120,6 +120,47 @@ test("the root filesystem becomes the root of the view", async () => {
   expect([root, mappings]).toEqual(["/.zfs/snapshot/cyrvault-x", []]);
 });
 
+test.each([
+  [
+    "out of space",
+    1,
+    (machine: Machine): void => {
+      machine.zfsProblem = "out of space";
+    },
+    "out of space; no snapshots were created",
+  ],
+  [
+    "permission denied",
+    1,
+    (machine: Machine): void => {
+      machine.zfsProblem = "permission denied";
+    },
+    "permission denied; no snapshots were created",
+  ],
+  [
+    "a dataset that is gone",
+    2,
+    (machine: Machine): void => {
+      machine.mounts.length = 0;
+    },
+    "cannot open 'tank/conf': dataset does not exist",
+  ],
+] as const)("ZFS: %s is told as the tool tells it, and nothing is made", async (_, exitCode, spoil, said) => {
+  const machine = new Machine();
+  machine.mount("/conf", "zfs", "tank/conf", "0:40");
+  machine.mount("/spool", "zfs", "tank/spool", "0:41");
+  const { ZfsProvider } = await import("../../../src/snapshot/provider-zfs.ts");
+  const provider = new ZfsProvider(machine, "x");
+  await provider.plan(placesAt("/conf", "/spool"));
+  spoil(machine);
+  await expect(provider.take(placesAt("/conf", "/spool"), held)).rejects.toMatchObject({
+    code: "SNAPSHOT_FAILED",
+    message: expect.stringContaining(said),
+    context: { exitCode },
+  });
+  expect(machine.zfsSnapshots.size).toBe(0);
+});
+
 describe("a command", () => {
   const made = (printed: string) => {
     const machine = new Machine();

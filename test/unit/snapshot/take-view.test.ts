@@ -176,11 +176,47 @@ test("a volume without our tag is not removed, whatever the journal says", async
   journal.close();
 });
 
+test("ZFS: what the tools say of snapshots that are held, gone, or not ours", async () => {
+  const { machine } = SITES.zfs();
+  const journal = await openJournal({ machine });
+  const name = "tank/spool@cyrvault-x";
+  const thing = { kind: "zfs-snapshots", names: [name] } as const;
+  const destroyed = () => machine.commands.filter((line) => line.startsWith("zfs destroy"));
+  machine.zfsSnapshots.add(name);
+  await journal.hold(thing, async () => undefined);
+  // zfs hold, a clone: nothing that passes by itself.
+  for (const why of [`it's being held. Run 'zfs holds -r ${name}' to see holders.`, "snapshot is cloned"]) {
+    machine.zfsProblem = why;
+    machine.commands.length = 0;
+    await expect(journal.release(thing)).rejects.toThrow(why);
+    expect(destroyed()).toHaveLength(1);
+  }
+  machine.zfsProblem = undefined;
+  machine.busy = 2;
+  await journal.release(thing);
+  expect(machine.zfsSnapshots.size).toBe(0);
+  // Somebody was quicker; then the dataset itself is gone.
+  await journal.hold(thing, async () => undefined);
+  await journal.release(thing);
+  machine.mounts.length = 0;
+  await journal.hold(thing, async () => undefined);
+  await journal.release(thing);
+  // To the tool, % is a range of snapshots and a comma a list: that would be somebody else's.
+  machine.commands.length = 0;
+  for (const bad of ["tank/spool@%", "tank/spool@cyrvault-x,daily", "tank/spool@daily", "tank/spool"]) {
+    const wrong = { kind: "zfs-snapshots", names: [bad] } as const;
+    await journal.hold(wrong, async () => undefined);
+    await expect(journal.release(wrong)).rejects.toThrow("is no ZFS snapshot of ours");
+  }
+  expect(destroyed()).toEqual([]);
+  journal.close();
+});
+
 test("a torn last line and lines that nobody understands are passed over", async () => {
   const site = SITES.zfs();
   const journal = await openJournal(site);
-  site.machine.zfsSnapshots.add("tank/a@x");
-  await journal.hold({ kind: "zfs-snapshots", names: ["tank/a@x"] }, async () => undefined);
+  site.machine.zfsSnapshots.add("tank/conf@cyrvault-x");
+  await journal.hold({ kind: "zfs-snapshots", names: ["tank/conf@cyrvault-x"] }, async () => undefined);
   journal.close();
   const { appendFileSync } = await import("node:fs");
   appendFileSync(
@@ -196,12 +232,12 @@ test("what commands of a dead run still make is waited for", async () => {
   const { machine } = SITES.zfs();
   const options = { directory: dir.path, server: SERVER, hostFor: () => machine, log };
   const journal = await Journal.open({ ...options, startedBy: () => [] });
-  await journal.hold({ kind: "zfs-snapshots", names: ["tank/a@x"] }, async () => undefined);
+  await journal.hold({ kind: "zfs-snapshots", names: ["tank/conf@cyrvault-x"] }, async () => undefined);
   journal.close();
   let looks = 0;
   const startedBy = () => {
     if (++looks < 3) return [4711];
-    machine.zfsSnapshots.add("tank/a@x");
+    machine.zfsSnapshots.add("tank/conf@cyrvault-x");
     return [];
   };
   (await Journal.open({ ...options, startedBy })).close();
