@@ -1,15 +1,14 @@
 /**
- * The plan of a prune over very many messages: `npm run build`, then `npx tsx bench/micro/prune.ts [MESSAGES] [DIRECTORY]`
- * (25,000,000; some 4 GB). Synthetic packs of 2,000 messages of a few bytes each; a tenth of the mailboxes has gone since
- * the backup that is forgotten. Gives time and peak memory of `cyrvault prune --dry-run`.
+ * Check and the plan of a prune over very many messages: `npm run build`, then `npx tsx bench/micro/prune.ts
+ * [MESSAGES] [DIRECTORY]` (25,000,000; 4 GB and half an hour). Synthetic packs of 2,000 messages of a few bytes each, every
+ * fifth with an attachment stored apart; in mailboxes of 1,000, of which one message is a copy from anywhere.
+ * A tenth of the mailboxes has gone since the backup that is forgotten. Gives time and peak memory of `cyrvault check` and
+ * of `cyrvault prune --dry-run`, and the same in a control group of 256 MB, as root.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { LocalBackend } from "../../src/backend/local.ts";
 import { type ByteString, fromText } from "../../src/base/byte-string.ts";
 import { assembleMessage } from "../../src/chunker/assemble.ts";
@@ -25,16 +24,57 @@ import { PackWriter } from "../../src/store/pack-writer.ts";
 import { initRepository, openRepository } from "../../src/store/repository.ts";
 import type { Run } from "../../src/store/run.ts";
 import { tinyRoot } from "../../test/unit/inspect/tiny-backup.ts";
+import { MEMORY_LIMIT_BYTES } from "../cases/limited.ts";
+import { limitMemory } from "../measure/cgroup.ts";
+import { run as runCommand } from "../measure/run.ts";
 
 const PACK_MESSAGES = 2000;
-const MAILBOX_MESSAGES = 10_000;
+const MAILBOX_MESSAGES = 1000;
+const ATTACHMENT_EVERY = 5;
+const COPY_EVERY = 1000;
+/** Of messages that are there, to be copied. */
+const CIRCULATING = 10_000;
 const STAT = { mode: 0o100600, uid: 0, gid: 0, size: 0, mtimeNs: 1n, ctimeNs: 1n, inode: 1, links: 1 };
+const BIN = join(import.meta.dirname, "../../bin/cyrvault.js");
+
+/** Of messages as they come, each in a pack; nobody reads them, so that the ids need not be those of any content. */
+class MessageIds {
+  readonly #run: Run;
+  #fresh: ObjectId[] = [];
+  readonly #circulating: ObjectId[] = [];
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** Of a message that no mailbox has yet. */
+  async next(): Promise<ObjectId> {
+    if (this.#fresh.length === 0) {
+      this.#fresh = (await storePack(this.#run)).reverse();
+      // One of each pack may be copied later.
+      const at =
+        this.#circulating.length < CIRCULATING
+          ? this.#circulating.length
+          : Math.floor(Math.random() * CIRCULATING);
+      this.#circulating[at] = this.#fresh.at(-1) as ObjectId;
+    }
+    return this.#fresh.pop() as ObjectId;
+  }
+
+  /** Of one that some mailbox has, or gets soon. */
+  circulating(): ObjectId {
+    return this.#circulating[Math.floor(Math.random() * this.#circulating.length)] as ObjectId;
+  }
+}
 
 const [messages = "25000000", place = tmpdir()] = process.argv.slice(2);
 const directory = mkdtempSync(join(place, "cyrvault-prune-"));
 try {
   await build(directory, Number(messages));
-  console.log(JSON.stringify(await measurePrune(directory)));
+  for (const command of [["check"], ["prune", "--dry-run"]]) {
+    const [file, ...args] = [process.execPath, BIN, ...command, "--repo", directory, "--json", "--quiet"];
+    for (const isLimited of [false, true]) console.log(await measure([file, ...args], isLimited));
+  }
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
@@ -45,8 +85,11 @@ async function build(repo: string, count: number): Promise<void> {
   const repository = await openRepository(backend, { assemble: assembleMessage });
   const run = await repository.startRun({ server: "bench", host: "bench" });
   const entries: MailboxEntry[] = [];
-  for (let stored = 0; stored < count; stored += MAILBOX_MESSAGES)
-    entries.push(await mailbox(run, entries.length));
+  const ids = new MessageIds(run);
+  for (let stored = 0; stored < count; stored += MAILBOX_MESSAGES) {
+    entries.push(await mailbox(run, entries.length, ids));
+    if (entries.length % 1000 === 0) console.error(`${stored + MAILBOX_MESSAGES} messages`);
+  }
   const now = Date.now();
   const all = await root(run, entries, now - 10_000);
   const kept = await root(
@@ -77,23 +120,20 @@ async function root(run: Run, entries: readonly MailboxEntry[], timeMs: number) 
   });
 }
 
-async function mailbox(run: Run, number: number): Promise<MailboxEntry> {
+async function mailbox(run: Run, number: number, ids: MessageIds): Promise<MailboxEntry> {
   const pages = new PageTreeWriter<MessageEntry, number>(messagePages, run.writer);
-  for (let uid = 1; uid <= MAILBOX_MESSAGES; ) {
-    const ids = await storePack(run);
-    for (const object of ids)
-      await pages.add({
-        uid: uid++,
-        object,
-        directory: 0,
-        mode: 0o100600,
-        uidOwner: 0,
-        gidOwner: 0,
-        mtimeNs: 1n,
-        inode: uid,
-        linked: false,
-      });
-  }
+  for (let uid = 1; uid <= MAILBOX_MESSAGES; uid++)
+    await pages.add({
+      uid,
+      object: uid % COPY_EVERY === 0 ? ids.circulating() : await ids.next(),
+      directory: 0,
+      mode: 0o100600,
+      uidOwner: 0,
+      gidOwner: 0,
+      mtimeNs: BigInt(uid) * 1_000_000_007n,
+      inode: number * MAILBOX_MESSAGES + uid,
+      linked: false,
+    });
   const name = `user.u${String(number).padStart(6, "0")}`;
   return {
     name: fromText(name),
@@ -119,61 +159,54 @@ async function mailbox(run: Run, number: number): Promise<MailboxEntry> {
   };
 }
 
-/** Nobody reads them, so the ids need not be those of the content. */
 async function storePack(run: Run): Promise<ObjectId[]> {
-  const all = randomBytes(PACK_MESSAGES * 32);
+  const messageIds = randomIds(PACK_MESSAGES);
+  const attachmentIds = randomIds(PACK_MESSAGES / ATTACHMENT_EVERY);
   const pack = new PackWriter(run.seal, { packKind: "data", compression: "fast", verify: false });
   const sink = await run.writer.beginPack(pack.packId, "data");
   await sink.append(pack.header());
-  const ids: ObjectId[] = [];
-  for (let i = 0; i < PACK_MESSAGES; i++) {
-    const id = asObjectId(all.subarray(i * 32, (i + 1) * 32));
-    ids.push(id);
-    pack.add({ kind: "message", id, head: Buffer.of(i & 0xff), tail: new Uint8Array(), references: [] });
+  const nothing = new Uint8Array();
+  for (const [i, id] of messageIds.entries()) {
+    const references: ObjectId[] = [];
+    if (i % ATTACHMENT_EVERY === 0) {
+      const attachment = attachmentIds[i / ATTACHMENT_EVERY] as ObjectId;
+      references.push(attachment);
+      pack.add({ kind: "data", id: attachment, head: Buffer.of(i & 0xff), tail: nothing, references: [] });
+    }
+    pack.add({ kind: "message", id, head: Buffer.of(i & 0xff), tail: nothing, references });
   }
   await sink.append(pack.finish());
   await sink.commit(pack.directory());
-  return ids;
+  return messageIds;
 }
 
-async function measurePrune(repo: string): Promise<object> {
-  const bin = join(import.meta.dirname, "../../bin/cyrvault.js");
-  const began = performance.now();
-  const child = spawn(process.execPath, [bin, "prune", "--repo", repo, "--dry-run", "--json", "--quiet"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.on("data", (part: Buffer) => {
-    text += part.toString();
-  });
-  let hasEnded = false;
-  const ended = once(child, "close").then(() => {
-    hasEnded = true;
-  });
-  let peakBytes = 0;
-  while (!hasEnded) {
-    peakBytes = Math.max(peakBytes, privateBytes(child));
-    await delay(50);
-  }
-  await ended;
-  const { marked, packs, bytes, forgottenRemoved } = JSON.parse(text);
-  const seconds = Math.round((performance.now() - began) / 1000);
-  return {
-    messages,
-    packs,
-    marked,
-    forgottenRemoved,
-    bytes,
-    seconds,
-    peakMiB: Math.round(peakBytes / 2 ** 20),
-  };
+/** Each in memory of its own, so that one that is kept does not keep the others. */
+function randomIds(count: number): ObjectId[] {
+  return Array.from({ length: count }, () => asObjectId(Uint8Array.from(randomBytes(32))));
 }
 
-function privateBytes({ pid }: ChildProcess): number {
+/** @param isLimited - in a control group. */
+async function measure(argv: readonly string[], isLimited: boolean): Promise<string> {
+  const limited = isLimited ? limitMemory(MEMORY_LIMIT_BYTES) : undefined;
+  if (typeof limited === "string") return limited;
   try {
-    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
-    return Number(/^Private_Dirty:\s+(\d+) kB$/m.exec(rollup)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
+    const { exitCode, seconds, peakAnonymousBytes, peakPrivateBytes, stdout, stderr } = await runCommand(
+      limited?.inside({ argv }) ?? { argv },
+    );
+    const result = {
+      command: argv.slice(2).filter((word) => !word.includes(directory)),
+      limit: isLimited ? MEMORY_LIMIT_BYTES : undefined,
+      messages: Number(messages),
+      exitCode,
+      seconds: Math.round(seconds),
+      writtenToMiB: Math.round(peakAnonymousBytes / 2 ** 20),
+      privateMiB: Math.round(peakPrivateBytes / 2 ** 20),
+      oomKills: limited?.oomKills,
+      said: stdout.toString().slice(0, 1000),
+      stderr,
+    };
+    return JSON.stringify(result);
+  } finally {
+    limited?.remove();
   }
 }

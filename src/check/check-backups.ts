@@ -8,6 +8,7 @@ import { ObjectMarks } from "../manifest/object-marks.ts";
 import { decodeRoot } from "../manifest/root.ts";
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, readCheckpoint } from "../store/backup-files.ts";
 import type { ObjectId, ObjectKind } from "../store/object.ts";
+import type { ObjectCopy } from "../store/object-reader.ts";
 import { asPackId, packName } from "../store/pack-types.ts";
 import type { Repository } from "../store/repository.ts";
 import type { CheckErrors } from "./check-errors.ts";
@@ -90,25 +91,41 @@ class BackupWalker {
   }
 
   async #visit(kind: ObjectKind, id: ObjectId, where: () => string): Promise<boolean> {
-    const { repository, errors, signal, onObject } = this.#context;
+    const { errors, signal, onObject } = this.#context;
     signal?.throwIfAborted();
-    let info: Awaited<ReturnType<typeof repository.objects.info>>;
+    let copy: ObjectCopy | undefined;
     try {
-      info = await repository.objects.info(kind, id);
+      copy = await this.#find(kind, id);
     } catch (error) {
       errors.take(error, where(), [id]);
       await this.#doubtByPacks(id);
       return false;
     }
-    if (info === undefined) {
+    if (copy === undefined) {
       errors.add("OBJECT_MISSING", where(), `no pack has ${kind} object ${toHex(id)}`, [id]);
       return false;
     }
-    if (!this.marks.mark(info.pack, info.ordinal)) return false;
+    const { hex, ordinal, pack } = copy;
+    if (!this.marks.mark(hex, ordinal)) return false;
     if (kind === "manifest" || kind === "meta") this.#last = { kind, id };
     onObject();
-    for (const reference of info.references) await this.#visit("data", reference, where);
+    const { directory } = pack;
+    if (!directory.hasReferences(ordinal)) return true;
+    for (const place of directory.referencePlacesAt(ordinal)) {
+      // What lies in the same pack is there: looking for it would be a page of a segment for each attachment.
+      if (typeof place !== "number") await this.#visit("data", place, where);
+      else if (directory.kindAt(place) !== "data") await this.#visit("data", directory.idAt(place), where);
+      else if (this.marks.mark(hex, place)) onObject();
+    }
     return true;
+  }
+
+  /** @throws {CyrvaultError} what is wrong with the only copies. */
+  async #find(kind: ObjectKind, id: ObjectId): Promise<ObjectCopy | undefined> {
+    const { objects } = this.#context.repository;
+    const copy = objects.locateNear(kind, id) ?? (await objects.locate(kind, id));
+    if (copy !== undefined) return copy;
+    return (await objects.has(kind, id)) ? await objects.locate(kind, id) : undefined;
   }
 
   /** Where the page's bytes are at fault, and not what they say, its pack is. */

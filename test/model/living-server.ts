@@ -21,7 +21,8 @@ import { runRestore } from "../../src/restore/run.ts";
 import { readAllTags, writeTags } from "../../src/retention/backup-tags.ts";
 import { planByPolicy, runForget } from "../../src/retention/forget.ts";
 import { NO_RULES } from "../../src/retention/policy.ts";
-import { runPrune } from "../../src/retention/prune/run.ts";
+import { type PackFile, planPrune } from "../../src/retention/prune/plan.ts";
+import { forecast, runPrune } from "../../src/retention/prune/run.ts";
 import { undelete } from "../../src/retention/undelete.ts";
 import { Random } from "../../src/sample/random.ts";
 import { listForgotten, readForgotten } from "../../src/store/forgotten.ts";
@@ -60,6 +61,8 @@ export class LivingServer implements Disposable {
   /** The server as it was, by backup. */
   readonly #moments = new Map<string, Moment>();
   readonly #held = new Set<string>();
+  /** What a prune did otherwise than it had said. */
+  readonly #surprises: string[] = [];
   #mails = 0;
   #days = 0;
   readonly counts: Record<string, number> = {};
@@ -290,18 +293,25 @@ export class LivingServer implements Disposable {
 
   async #prune(backend: Backend): Promise<void> {
     await this.#withRepository(backend, async (repository) => {
-      const { swept, repacked } = await runPrune(
-        { graceMs: GRACE_MS, maxUnused: this.#random.pick([0, 0.05, 0.5]), repackBytesMax: 1e12 },
-        {
-          repository,
-          clock: this.#clock,
-          // All that were ever at work have ended or died.
-          here: { host: hostname(), isAlive: () => false },
-          assemble: assembleMessage,
-          progress: new Progress(),
-          batchBytes: 50_000,
-        },
-      );
+      const options = {
+        graceMs: GRACE_MS,
+        maxUnused: this.#random.pick([0, 0.05, 0.5]),
+        repackBytesMax: this.#random.pick([20_000, 1e12]),
+      };
+      const parts = {
+        repository,
+        clock: this.#clock,
+        // All that were ever at work have ended or died.
+        here: { host: hostname(), isAlive: () => false },
+        assemble: assembleMessage,
+        progress: new Progress(),
+        batchBytes: 50_000,
+      };
+      const planned = figuresOf(forecast(await planPrune(options, parts)));
+      const done = await runPrune(options, parts);
+      const [said, came] = [planned, figuresOf(done)].map((figures) => JSON.stringify(figures));
+      if (said !== came) this.#surprises.push(`prune said ${said}, and did ${came}`);
+      const { swept, repacked } = done;
       this.counts["swept"] = (this.counts["swept"] ?? 0) + swept.length;
       this.counts["repacked"] = (this.counts["repacked"] ?? 0) + repacked.length;
     });
@@ -365,7 +375,7 @@ export class LivingServer implements Disposable {
   /** @param isThorough - all backups instead of three of them, and a check of every byte. */
   async #look(isThorough: boolean): Promise<string[]> {
     const ids = [...(await this.#ids())].sort();
-    const problems: string[] = [];
+    const problems: string[] = [...this.#surprises];
     for (const id of this.#held) if (!ids.includes(id)) problems.push(`${id} had a hold and is gone`);
     const newest = ids.at(-1);
     const chosen = isThorough ? ids : new Set([newest, this.#random.pick(ids), this.#random.pick(ids)]);
@@ -394,4 +404,16 @@ export class LivingServer implements Disposable {
     );
     return [...problems, ...errors.map(({ message }) => `check: ${message}`)];
   }
+}
+
+/** What a prune prints. */
+function figuresOf({ forgotten, ...packs }: ReturnType<typeof forecast>): object {
+  const { marked, unmarked, swept, repacked, waiting } = packs;
+  const files = { marked, unmarked, swept, repacked, waiting };
+  const named = Object.entries(files).map(([what, list]) => [what, list.map(nameAndSize).sort()]);
+  return { forgotten: [...forgotten].sort(), ...Object.fromEntries(named) };
+}
+
+function nameAndSize({ pack, bytes }: PackFile): string {
+  return `${pack.hex.slice(0, 16)} ${bytes}`;
 }

@@ -1,13 +1,17 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
 import { EntrySum } from "../../../src/check/entry-sum.ts";
 import { type CheckResult, runCheck } from "../../../src/check/run.ts";
+import { assembleMessage } from "../../../src/chunker/assemble.ts";
 import { newKeySet } from "../../../src/store/key-set.ts";
 import { makeKeyFile } from "../../../src/store/keys.ts";
+import { openRepository } from "../../../src/store/repository.ts";
+import { Site } from "../backup/site.ts";
+import { mailWithAttachment } from "../backup/tiny-server.ts";
 import { storeBackup } from "../inspect/tiny-backup.ts";
 import { assemble, CHEAP, names, newPlain, openPlain } from "../store/repository-fixture.ts";
 
@@ -55,6 +59,20 @@ describe("check", () => {
     const full = await check(backend, 100);
     expect(full.errors).toEqual([]);
     expect(full.bytesRead).toBeGreaterThan(0);
+  });
+
+  test("what a message refers to in its own pack is not looked for", async () => {
+    using site = await Site.make();
+    const mails = Array.from({ length: 40 }, (_, i) => mailWithAttachment(`mail ${i}`, `part ${i}`, 9000));
+    site.server.add("user.anna", mails);
+    await site.backUp();
+    const repository = await openRepository(site.backend, { assemble: assembleMessage });
+    const lookFor = vi.spyOn(repository.lookup, "candidates");
+    const context = { repository, assemble: assembleMessage, clock: systemClock, progress: new Progress() };
+    const { errors, objects } = await runCheck({ readDataPercent: 0 }, context);
+    expect(errors).toEqual([]);
+    expect(objects).toBeGreaterThan(80);
+    expect(lookFor.mock.calls.length).toBeLessThan(20);
   });
 
   test("a share of the data is at least one pack and not all", async () => {
