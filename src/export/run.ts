@@ -16,6 +16,7 @@ import { messagePages } from "../manifest/message-page.ts";
 import type { Content, FileEntry, FileStat, MailboxEntry, MessageEntry } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
+import { AbsentNames } from "../restore/absent-names.ts";
 import { hasSetId, modeOfFile } from "../restore/attributes.ts";
 import { RestoreFindings } from "../restore/findings.ts";
 import { type IndexContent, LeftOutIndex } from "../restore/left-out-index.ts";
@@ -84,12 +85,14 @@ class ExportRun {
   readonly #above = new Set<ByteString>();
   readonly #symlinks = new Set<ByteString>();
   readonly #indexes: LeftOutIndex;
+  readonly #absentNames: AbsentNames;
   #cutOut: LostFindings = new Map();
 
   constructor(prepared: PreparedExport, context: ExportContext) {
     this.#prepared = prepared;
     this.#context = context;
     this.#indexes = new LeftOutIndex(prepared.root, context.source, prepared.options);
+    this.#absentNames = new AbsentNames(prepared.root, context.source, prepared.options);
     this.#tar = new TarWriter(async (bytes) => {
       context.signal?.throwIfAborted();
       await context.sink(bytes);
@@ -168,7 +171,8 @@ class ExportRun {
       }
       if (entry.leftOut !== undefined) continue;
       const reason = selection.neverRestored(entry.path);
-      if (reason === undefined) await this.#other(entry.path, path, entry);
+      if (reason === undefined)
+        await this.#other(entry.path, path, entry, () => this.#absentNames.contentFor(entry));
       else this.#findings.add("never-restored", "note", entry.path, reason);
     }
   }

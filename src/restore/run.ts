@@ -22,6 +22,7 @@ import type { PageSource } from "../manifest/pages-io.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
 import { parentOf } from "../source/view.ts";
 import type { ObjectId } from "../store/object.ts";
+import { AbsentNames } from "./absent-names.ts";
 import { type Attributes, hasSetId } from "./attributes.ts";
 import { RestoredDirectories } from "./directories.ts";
 import { RestoreFindings } from "./findings.ts";
@@ -95,6 +96,7 @@ class RestoreRun {
   readonly #names: string[] = [];
   readonly #messages: MessageRestorer | undefined;
   readonly #indexes: LeftOutIndex;
+  readonly #absentNames: AbsentNames;
 
   constructor(prepared: PreparedRestore, context: RestoreContext) {
     this.#prepared = prepared;
@@ -120,6 +122,7 @@ class RestoreRun {
     });
     this.#messages = this.#startWorkers();
     this.#indexes = new LeftOutIndex(prepared.root, context.source, prepared.options);
+    this.#absentNames = new AbsentNames(prepared.root, context.source, prepared.options);
   }
 
   async run(): Promise<RestoreResult> {
@@ -215,7 +218,7 @@ class RestoreRun {
       return;
     }
     this.#tree.ensureDirectory(parentOf(path));
-    await this.#restoreOther(entry.path, path, entry);
+    await this.#restoreOther(entry.path, path, entry, () => this.#absentNames.contentFor(entry));
   }
 
   async #restoreMailboxes(): Promise<void> {
@@ -472,6 +475,7 @@ class RestoreRun {
     const text = runbook({
       mailboxes: this.#names,
       findings: this.#findings.shown,
+      listIsWithout: this.#absentNames.areTakenOut,
       ...(textListPath === undefined ? {} : { textListPath }),
     });
     const path = joinPath(this.#tree.target, fromText(`cyrvault-runbook-${this.#root.backup}.txt`));

@@ -11,6 +11,7 @@ export interface Restored {
   /** Internal names, as many as are to be shown. */
   readonly mailboxes: readonly string[];
   readonly findings: readonly RestoreFinding[];
+  readonly listIsWithout?: boolean;
   /** Where the text mailbox list was put, if it was. */
   readonly textListPath?: string;
 }

@@ -24,6 +24,8 @@ export interface RunbookInput extends SiteOptions {
   readonly anyBackup?: boolean;
   /** What becomes of mailboxes that were excluded from the backup. */
   readonly excluded?: RestoreOptions["excluded"];
+  /** The mailbox list restored has none of the names that are absent. */
+  readonly listIsWithout?: boolean;
   /** Where the restore put the text mailbox list. */
   readonly textListPath?: string;
 }

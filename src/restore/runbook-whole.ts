@@ -189,8 +189,8 @@ function excludedNote({ root }: RunbookInput): string[] {
 }
 
 /** Those that the restored server does not have: of the others there are empty mailboxes. */
-function excludedOf({ root, excluded }: RunbookInput): string[] {
-  return excludedNames(root, excluded === "absent");
+function excludedOf({ root, excluded, listIsWithout }: RunbookInput): string[] {
+  return listIsWithout === true ? [] : excludedNames(root, excluded === "absent");
 }
 
 function hasAllMail(root: ManifestRoot): boolean {

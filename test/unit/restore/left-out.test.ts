@@ -5,8 +5,10 @@ import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Progress } from "../../../src/base/progress.ts";
+import { readDatabase } from "../../../src/cyrus/database.ts";
 import { INTERNAL_UNLINKED } from "../../../src/cyrus/flags.ts";
 import { parseIndex } from "../../../src/cyrus/index-reader.ts";
+import { readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
 import { planExport } from "../../../src/export/plan.ts";
 import { runExport } from "../../../src/export/run.ts";
 import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
@@ -109,4 +111,14 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   expect(others.map((mailbox) => existsSync(join(absent, indexPath(mailbox))))).toEqual(
     others.map(() => true),
   );
+  // Its name is not in the list that comes back; without the option it is.
+  const listOf = (target: string) => {
+    const database = readDatabase(readFileSync(join(target, server, "conf/mailboxes.db")));
+    if (!database.readable) throw new Error("the mailbox list cannot be read");
+    return [...readMailboxList(database.records)].flatMap((item) =>
+      item.kind === "entry" ? [item.entry.name] : [],
+    );
+  };
+  expect(listOf(absent)).toEqual(listOf(empty).filter((name) => name !== excluded.name));
+  expect(listOf(empty)).toContain(excluded.name);
 });
