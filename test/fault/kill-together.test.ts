@@ -9,7 +9,14 @@ import { expect, test } from "vitest";
 import { advanceServer } from "../../src/sample/advance.ts";
 import { generateServer } from "../../src/sample/generate.ts";
 import { SampleServer } from "../../src/sample/sample-server.ts";
-import { type CliResult, expectCode, type RunningCli, runCli, runJson, startCli } from "../support/cli.ts";
+import {
+  type CliResult,
+  expectCode,
+  type RunningCli,
+  runJson,
+  runJsonLines,
+  startCli,
+} from "../support/cli.ts";
 import { checkErrors, restoreDifferences } from "../support/local-repository.ts";
 import { randomOf } from "../support/power-cut.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -81,12 +88,14 @@ class Site implements Disposable {
   }
 
   /** Whatever is in the list is complete: it was made of the servers as they are now, or is known. */
-  async takeUp(serverOf: (backup: string) => Promise<string>): Promise<void> {
+  async takeUp(): Promise<void> {
     const listed = new Set(this.listed("backups"));
     for (const backup of this.completed.keys()) expect(listed.has(backup), `${backup} has gone`).toBe(true);
-    for (const backup of listed) {
-      if (this.completed.has(backup)) continue;
-      const server = await serverOf(backup);
+    const unknown = [...listed].filter((backup) => !this.completed.has(backup));
+    if (unknown.length === 0) return;
+    const lines = await runJsonLines<{ backup: string; server: string }>(["list"], { env: this.env });
+    for (const backup of unknown) {
+      const server = lines.find((line) => line.backup === backup)?.server.replace(/-.*/, "") ?? "";
       this.completed.set(backup, { server, tree: this.trees.get(server) as Tree });
     }
   }
@@ -108,16 +117,10 @@ test(
     site.generate();
     await runJson(["init", "--no-encryption"], { env: site.env });
     const next = randomOf(SEED);
-    const serverOf = async (backup: string): Promise<string> => {
-      const listed = await runCli(["list", "--json"], { env: site.env });
-      const lines = listed.stdout.toString().trim().split("\n");
-      const all = lines.map((line) => JSON.parse(line) as { backup: string; server: string });
-      return all.find((one) => one.backup === backup)?.server.replace(/-.*/, "") ?? "";
-    };
     const began = Date.now();
     for (const name of SERVERS) expectCode(["backup"], await site.backup(name, name).result);
     const oneBackupMs = (Date.now() - began) / SERVERS.length;
-    await site.takeUp(serverOf);
+    await site.takeUp();
 
     const killed = new Map<string, number>();
     const ended = new Map<string, number>();
@@ -155,7 +158,7 @@ test(
       work.push(maybeKill("restore", site.restore(chosen, target)));
       await Promise.all(work);
 
-      await site.takeUp(serverOf);
+      await site.takeUp();
       const readAll = round % READ_ALL_EVERY === READ_ALL_EVERY - 1;
       expect(await checkErrors(site.repository, readAll ? 100 : 0), `round ${round}`).toEqual([]);
       // A restore that was killed is run again into what it left.
@@ -167,7 +170,7 @@ test(
     }
 
     for (const name of SERVERS) expectCode(["backup"], await site.backup(name, name).result);
-    await site.takeUp(serverOf);
+    await site.takeUp();
     expectCode(["prune"], await site.prune().result);
     for (const backup of site.completed.keys()) expect(await site.differences(backup), backup).toEqual([]);
     expect(await checkErrors(site.repository, 100)).toEqual([]);
