@@ -75,7 +75,7 @@ function programs(server: CyrusServer, directory: string): string {
 function run(server: CyrusServer, commands: string): void {
   const bin = programs(server, server.path("run/bin"));
   const { status, stdout, stderr, error } = spawnSync(
-    "runuser",
+    "/usr/sbin/runuser",
     ["-u", "cyrus", "--", "bash", "-euo", "pipefail", "-c", commands],
     {
       cwd: server.path("conf"),

@@ -74,3 +74,25 @@ test("a status file that cannot be written changes nothing about the run", async
   expect(code).toBe(10);
   expect(stderr).toContain("status.json cannot be written");
 });
+
+test("when --max-duration is over the backup stands, names what it lacks, and ends with 3", async () => {
+  const directory = place();
+  const [repo, server] = [join(directory, "r"), join(directory, "server")];
+  await run(["init", "--no-encryption", "--repo", repo]);
+  generateServer(server, { users: 2, foldersPerUser: 1, messages: 6, days: 3 });
+  const late = await run([
+    ...["backup", "--quiet", "--repo", repo, "--cache-dir", join(directory, "cache"), "--json"],
+    ...["--config", join(server, "etc/imapd.conf"), "--max-duration", "0"],
+  ]);
+  expect(late.code).toBe(3);
+  const { messages, mailboxes, findings } = JSON.parse(late.stdout) as {
+    readonly messages: { readonly total: number };
+    readonly mailboxes: { readonly total: number };
+    readonly findings: readonly { readonly code: string }[];
+  };
+  expect(messages.total).toBe(0);
+  expect(mailboxes.total).toBeGreaterThan(1);
+  expect(findings.filter(({ code }) => code === "not-reached").length).toBeGreaterThan(1);
+  const listed = await run(["ls", "--repo", repo, "latest", "--json"]);
+  expect(listed.stdout.trim().split("\n")).toHaveLength(mailboxes.total);
+});
