@@ -1,6 +1,7 @@
 /** Names in the archive for paths of the server. Looks at nothing on this machine. */
 import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import type { PlaceToRestore } from "../restore/places.ts";
 import { isWithin, normalise, type PathMapping, relativeTo } from "../source/view.ts";
 
 export interface ExportRoot {
@@ -13,10 +14,10 @@ export class ExportTree {
   readonly roots: readonly ExportRoot[];
   readonly #mappings: readonly PathMapping[];
 
-  constructor(mappings: readonly PathMapping[], roots: readonly ExportRoot[]) {
+  constructor(mappings: readonly PathMapping[], places: readonly PlaceToRestore[]) {
     this.#mappings = [...mappings].sort((a, b) => b.from.length - a.from.length);
-    this.roots = roots;
-    for (const { from } of roots) if (!isPath(from) || from === "/") throw notAPath(from);
+    this.roots = places.map(({ path, isFile }) => ({ from: path, isFile }));
+    for (const { from } of this.roots) if (!isPath(from) || from === "/") throw notAPath(from);
   }
 
   /** Relative, as tar wants it. @throws {CyrvaultError} `REPOSITORY_DAMAGED` for a path that lies in no root of the backup. */

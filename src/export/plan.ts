@@ -1,17 +1,14 @@
 /** What an export would write: counted, and the hard links found, before the first byte goes out. */
 import { contentSize } from "../manifest/content.ts";
-import { filePages } from "../manifest/file-page.ts";
-import { mailboxPages } from "../manifest/mailbox-page.ts";
-import { messagePages } from "../manifest/message-page.ts";
 import type { MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
-import { soundEntries } from "../manifest/sound-pages.ts";
-import { LinkTable } from "../restore/link-table.ts";
-import { noMailboxMeant, noMessageMeant } from "../restore/nothing-meant.ts";
+import { filesystemOf, LinkTable } from "../restore/link-table.ts";
+import { requireSomeMeant } from "../restore/nothing-meant.ts";
 import type { RestoreOptions } from "../restore/options.ts";
-import { filesystemOf, isFileIn } from "../restore/plan.ts";
+import { findFiles, placesOf } from "../restore/places.ts";
 import { messageDirectory, requireSoundFile, requireSoundMailbox } from "../restore/require-sound.ts";
-import { type ManifestPlace, RestoreSelection } from "../restore/selection.ts";
+import { SelectedEntries } from "../restore/selected-entries.ts";
+import { RestoreSelection } from "../restore/selection.ts";
 import { ExportTree } from "./export-tree.ts";
 
 /** As a restore takes them; of an archive it is not known where it will be unpacked. */
@@ -41,56 +38,42 @@ export async function planExport(
   root: ManifestRoot,
   source: PageSource,
 ): Promise<PreparedExport> {
-  const places = root.roots.map(({ kind, name, path }): ManifestPlace => ({ kind, name, path }));
+  const places = placesOf(root);
   const selection = new RestoreSelection(options, root, places);
-  const roots = [];
-  for (const { kind, path: from } of places)
-    roots.push({
-      from,
-      isFile: kind === "file" || (kind === "include" && (await isFileIn(root, from, source))),
-    });
-  const planning = new Planning(root, source, selection, new ExportTree(options.mappings, roots));
+  const tree = new ExportTree(options.mappings, await findFiles(places, root, source));
+  const planning = new Planning(root, source, selection, tree);
   await planning.countMailboxes(options);
   await planning.countFiles();
-  const { counts, tree, links } = planning;
+  const { counts, links } = planning;
   return { counts, root, options, selection, tree, links };
 }
 
 class Planning {
   readonly counts = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly links = new LinkTable();
-  readonly tree: ExportTree;
   readonly #root: ManifestRoot;
-  readonly #source: PageSource;
   readonly #selection: RestoreSelection;
-  #lostMailboxes = 0;
-  #lostMessages = 0;
+  readonly #tree: ExportTree;
+  readonly #lost = { files: 0, mailboxes: 0, messages: 0 };
+  readonly #entries: SelectedEntries;
 
   constructor(root: ManifestRoot, source: PageSource, selection: RestoreSelection, tree: ExportTree) {
     this.#root = root;
-    this.#source = source;
     this.#selection = selection;
-    this.tree = tree;
+    this.#tree = tree;
+    this.#entries = new SelectedEntries(root, selection, source, (what, { entries }) => {
+      this.#lost[what] += entries;
+    });
   }
 
-  async countMailboxes({ mailboxes: patterns, users }: ExportOptions): Promise<void> {
-    const mailboxes = soundEntries(this.#root.mailboxes, this.#source, mailboxPages, ({ entries }) => {
-      this.#lostMailboxes += entries;
-    });
-    for await (const mailbox of mailboxes)
-      if (this.#selection.takesMailbox(mailbox)) await this.#countMailbox(mailbox);
-    const { mailboxes: found, messages } = this.counts;
-    if (found > 0 && this.#selection.messagesOnly && messages === 0)
-      throw noMessageMeant(this.#root, this.#lostMessages);
-    if (patterns.length + users.length > 0 && found === 0)
-      throw noMailboxMeant(this.#root, this.#lostMailboxes);
+  async countMailboxes(options: ExportOptions): Promise<void> {
+    for await (const mailbox of this.#entries.mailboxes()) await this.#countMailbox(mailbox);
+    requireSomeMeant(this.#root, options, this.counts, this.#lost);
   }
 
   async countFiles(): Promise<void> {
-    if (this.#selection.messagesOnly) return;
-    for await (const file of soundEntries(this.#root.files, this.#source, filePages, () => {})) {
-      if (!this.#selection.takesFile(file)) continue;
-      requireSoundFile(file, this.tree);
+    for await (const file of this.#entries.files()) {
+      requireSoundFile(file, this.#tree);
       if (file.content === undefined) continue;
       this.counts.files++;
       this.counts.bytes += contentSize(file.content);
@@ -98,7 +81,7 @@ class Planning {
   }
 
   async #countMailbox(mailbox: MailboxEntry): Promise<void> {
-    requireSoundMailbox(mailbox, this.tree);
+    requireSoundMailbox(mailbox, this.#tree);
     this.counts.mailboxes++;
     if (!this.#selection.messagesOnly)
       for (const { content } of mailbox.files) {
@@ -107,12 +90,8 @@ class Planning {
         this.counts.bytes += contentSize(content);
       }
     let messages = 0;
-    const pages = soundEntries(mailbox.messagePages, this.#source, messagePages, ({ entries }) => {
-      this.#lostMessages += entries;
-    });
-    for await (const message of pages) {
+    for await (const message of this.#entries.messages(mailbox)) {
       const { role } = messageDirectory(mailbox, message);
-      if (!this.#selection.takesMessage(message.uid)) continue;
       messages++;
       this.links.note(filesystemOf(mailbox.partition, role), message);
     }

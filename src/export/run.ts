@@ -5,39 +5,34 @@
  * twice for that. If the second reading fails, the archive ends there, without the blocks that end an archive.
  * A directory comes twice: before what lies in it, and at the end again, since whoever unpacks changes its time meanwhile.
  */
-import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
+import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import type { Clock } from "../base/clock.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
-import { contentEquals, readContent } from "../manifest/content.ts";
+import { readContent } from "../manifest/content.ts";
 import { filePages } from "../manifest/file-page.ts";
-import { mailboxPages } from "../manifest/mailbox-page.ts";
-import { messagePages } from "../manifest/message-page.ts";
-import type { Content, FileEntry, FileStat, MailboxEntry, MessageEntry } from "../manifest/model.ts";
-import type { PageSource } from "../manifest/pages-io.ts";
+import type { FileEntry, FileStat, MailboxEntry, MessageEntry } from "../manifest/model.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
 import { AbsentNames } from "../restore/absent-names.ts";
-import { hasSetId, modeOfFile } from "../restore/attributes.ts";
-import { RestoreFindings } from "../restore/findings.ts";
+import { RestoreAccount } from "../restore/account.ts";
+import { modeOfFile } from "../restore/attributes.ts";
+import { FileLinks } from "../restore/file-links.ts";
 import { type IndexContent, LeftOutIndex } from "../restore/left-out-index.ts";
-import { type LostFindings, readLostFindings } from "../restore/lost-findings.ts";
+import { filesystemOf } from "../restore/link-table.ts";
+import { LostFindings } from "../restore/lost-findings.ts";
 import type { RestoreFinding } from "../restore/options.ts";
-import { filesystemOf, isLost } from "../restore/plan.ts";
 import { isDirectory, mailboxFilePath, messageDirectory } from "../restore/require-sound.ts";
+import type { RestoreSource } from "../restore/run-context.ts";
+import { SelectedEntries } from "../restore/selected-entries.ts";
+import { textListOf } from "../restore/text-list.ts";
 import { parentOf } from "../source/view.ts";
-import type { ObjectId } from "../store/object.ts";
 import type { ExportCounts, PreparedExport } from "./plan.ts";
 import type { TarEntry } from "./tar-header.ts";
 import { type TarSink, TarWriter } from "./tar-writer.ts";
-import { type MakeContent, type VerifiedContent, verifyContent, writeContent } from "./verified-content.ts";
-
-export interface ExportSource extends PageSource {
-  /** A message's bytes in order; ends with an error if they are not what the id says. */
-  stream(kind: "message", id: ObjectId): AsyncIterable<Uint8Array>;
-}
+import { type MakeContent, verifyContent, writeContent } from "./verified-content.ts";
 
 export interface ExportContext {
-  readonly source: ExportSource;
+  readonly source: RestoreSource;
   readonly sink: TarSink;
   readonly clock: Clock;
   readonly progress: Progress;
@@ -66,33 +61,32 @@ export async function runExport(prepared: PreparedExport, context: ExportContext
 
 type Owned = Pick<TarEntry, "mode" | "uid" | "gid" | "user" | "group" | "mtimeNs">;
 
-/** In the archive already, and with several names at the source. */
-interface LinkedFile {
-  readonly path: ByteString;
-  readonly content: Content;
-  readonly stat: FileStat;
-}
-
 class ExportRun {
   readonly #prepared: PreparedExport;
   readonly #context: ExportContext;
   readonly #tar: TarWriter;
-  readonly #findings = new RestoreFindings();
-  readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
-  readonly #fileLinks = new Map<string, LinkedFile>();
+  readonly #account: RestoreAccount;
+  readonly #entries: SelectedEntries;
+  readonly #fileLinks: FileLinks;
   readonly #directories = new Map<ByteString, TarEntry>();
   /** Above what is in the archive, as on the server, and not known to the backup so far. */
   readonly #above = new Set<ByteString>();
   readonly #symlinks = new Set<ByteString>();
   readonly #indexes: LeftOutIndex;
   readonly #absentNames: AbsentNames;
-  #cutOut: LostFindings = new Map();
 
   constructor(prepared: PreparedExport, context: ExportContext) {
     this.#prepared = prepared;
     this.#context = context;
-    this.#indexes = new LeftOutIndex(prepared.root, context.source, prepared.options);
-    this.#absentNames = new AbsentNames(prepared.root, context.source, prepared.options);
+    const { counts, options, root, selection } = prepared;
+    const expected = { items: counts.messages + counts.files, bytes: counts.bytes };
+    this.#account = new RestoreAccount("exported", expected, context);
+    this.#entries = new SelectedEntries(root, selection, context.source, (...lost) =>
+      this.#account.findings.addLost(...lost),
+    );
+    this.#fileLinks = new FileLinks(selection);
+    this.#indexes = new LeftOutIndex(root, context.source, options);
+    this.#absentNames = new AbsentNames(root, context.source, options);
     this.#tar = new TarWriter(async (bytes) => {
       context.signal?.throwIfAborted();
       await context.sink(bytes);
@@ -100,116 +94,66 @@ class ExportRun {
   }
 
   async run(): Promise<ExportResult> {
-    const { clock, progress, source } = this.#context;
-    const { counts, root, links } = this.#prepared;
-    const began = clock.monotonicMs();
-    const items = counts.messages + counts.files;
-    progress.beginPhase("exporting", began, { items, bytes: counts.bytes });
-    this.#cutOut = await readLostFindings(root, source);
-    this.#nameCutOut(undefined);
+    const { root, links, selection } = this.#prepared;
+    const { findings } = this.#account;
+    const cutOut = await LostFindings.read(root, this.#context.source);
+    cutOut.name(undefined, selection, findings);
     await this.#exportTextList();
-    await this.#exportFiles();
-    await this.#exportMailboxes();
+    for await (const file of this.#entries.files()) await this.#exportFile(file);
+    for await (const mailbox of this.#entries.mailboxes()) {
+      cutOut.name(mailbox.name, selection, findings);
+      await this.#exportMailbox(mailbox);
+    }
     await this.#exportDirectoriesAbove();
     // The innermost first, as a restore sets their times.
     const all = [...this.#directories.values()].sort((a, b) => b.path.length - a.path.length);
     for (const entry of all) await this.#tar.begin(entry);
     await this.#tar.end();
-    if (links.full)
-      this.#findings.add(
-        "not-linked",
-        "note",
-        "/" as ByteString,
-        "there are more hard links than can be remembered: some are files of their own",
-      );
-    return {
-      backup: root.backup,
-      ...this.#done,
-      archiveBytes: this.#tar.bytes,
-      findings: this.#findings.shown,
-      findingsTotal: this.#findings.total,
-      incomplete: this.#findings.incomplete,
-      seconds: (clock.monotonicMs() - began) / 1000,
-    };
+    this.#account.noteForgottenLinks(links);
+    return { backup: root.backup, ...this.#account.summary, archiveBytes: this.#tar.bytes };
   }
 
-  /** What a repair cut out of the backup. */
-  #nameCutOut(mailbox: ByteString | undefined): void {
-    const { selection } = this.#prepared;
-    for (const { path, uid, message } of this.#cutOut.get(mailbox) ?? [])
-      if (uid === undefined ? !selection.messagesOnly || mailbox !== undefined : selection.takesMessage(uid))
-        this.#findings.add("not-in-backup", "error", path, message);
-  }
-
-  /** For `ctl_mboxlist -u`, and for people: beside everything else, as in a restore. */
+  /** Beside everything else, as in a restore. */
   async #exportTextList(): Promise<void> {
-    const { root, selection, options } = this.#prepared;
-    const { mailboxList } = root;
-    const wanted =
-      selection.everything ||
-      options.only.some(({ part }) => part === "mailbox-list" || part === "configdirectory");
-    if (mailboxList === undefined || !wanted) return;
-    const path = fromText(`cyrvault-mailbox-list-${root.backup}.txt`);
-    const mtimeNs = BigInt(root.startedMs) * 1_000_000n;
-    const owned: Owned = { mode: 0o600, uid: 0, gid: 0, user: undefined, group: undefined, mtimeNs };
-    await this.#file(path, path, owned, () => readContent(mailboxList, this.#context.source));
+    const { root, selection } = this.#prepared;
+    const list = textListOf(root, selection);
+    if (list === undefined) return;
+    const { name, content, mode, mtimeNs } = list;
+    const owned: Owned = { mode, uid: 0, gid: 0, user: undefined, group: undefined, mtimeNs };
+    await this.#file(name, name, owned, () => readContent(content, this.#context.source));
   }
 
-  async #exportFiles(): Promise<void> {
-    const { root, selection, tree } = this.#prepared;
-    if (selection.messagesOnly) return;
-    const files = soundEntries(root.files, this.#context.source, filePages, (lost) =>
-      this.#findings.addLost("files", "/" as ByteString, lost),
-    );
-    for await (const entry of files) {
-      this.#context.signal?.throwIfAborted();
-      if (!selection.takesFile(entry)) continue;
-      const path = tree.locate(entry.path);
-      if (isDirectory(entry.stat)) {
-        await this.#directory(path, entry);
-        continue;
+  async #exportFile(entry: FileEntry): Promise<void> {
+    const { selection, tree } = this.#prepared;
+    this.#context.signal?.throwIfAborted();
+    const path = tree.locate(entry.path);
+    if (isDirectory(entry.stat)) {
+      await this.#directory(path, entry);
+      return;
+    }
+    if (entry.leftOut !== undefined) return;
+    const reason = selection.neverRestored(entry.path);
+    if (reason === undefined)
+      await this.#other(entry.path, path, entry, () => this.#absentNames.contentFor(entry));
+    else this.#account.findings.add("never-restored", "note", entry.path, reason);
+  }
+
+  async #exportMailbox(mailbox: MailboxEntry): Promise<void> {
+    const { selection, tree } = this.#prepared;
+    for (const directory of mailbox.directories)
+      await this.#directory(tree.locate(directory.path), directory);
+    if (!selection.messagesOnly)
+      for (const file of mailbox.files) {
+        if (file.leftOut !== undefined) continue;
+        const serverPath = mailboxFilePath(mailbox, file);
+        const instead = () => this.#indexes.contentFor(mailbox, file);
+        await this.#other(serverPath, tree.locate(serverPath), file, instead);
       }
-      if (entry.leftOut !== undefined) continue;
-      const reason = selection.neverRestored(entry.path);
-      if (reason === undefined)
-        await this.#other(entry.path, path, entry, () => this.#absentNames.contentFor(entry));
-      else this.#findings.add("never-restored", "note", entry.path, reason);
-    }
-  }
-
-  async #exportMailboxes(): Promise<void> {
-    const { root, selection, tree } = this.#prepared;
-    const mailboxes = soundEntries(root.mailboxes, this.#context.source, mailboxPages, (lost) =>
-      this.#findings.addLost("mailboxes", lost.firstKey ?? ("/" as ByteString), lost),
-    );
-    for await (const mailbox of mailboxes) {
-      if (!selection.takesMailbox(mailbox)) continue;
-      this.#nameCutOut(mailbox.name);
-      for (const directory of mailbox.directories)
-        await this.#directory(tree.locate(directory.path), directory);
-      if (!selection.messagesOnly)
-        for (const file of mailbox.files) {
-          if (file.leftOut !== undefined) continue;
-          const serverPath = mailboxFilePath(mailbox, file);
-          const instead = () => this.#indexes.contentFor(mailbox, file);
-          await this.#other(serverPath, tree.locate(serverPath), file, instead);
-        }
-      await this.#exportMessages(mailbox);
-      this.#done.mailboxes++;
-    }
-  }
-
-  async #exportMessages(mailbox: MailboxEntry): Promise<void> {
-    const { source, signal } = this.#context;
-    const { selection } = this.#prepared;
-    const messages = soundEntries(mailbox.messagePages, source, messagePages, (lost) =>
-      this.#findings.addLost("messages", mailbox.directories[0]?.path ?? mailbox.name, lost),
-    );
-    for await (const message of messages) {
-      if (!selection.takesMessage(message.uid)) continue;
-      signal?.throwIfAborted();
+    for await (const message of this.#entries.messages(mailbox)) {
+      this.#context.signal?.throwIfAborted();
       await this.#message(mailbox, message);
     }
+    this.#account.countMailbox();
   }
 
   async #message(mailbox: MailboxEntry, message: MessageEntry): Promise<void> {
@@ -217,27 +161,21 @@ class ExportRun {
     const { path: directory, role } = messageDirectory(mailbox, message);
     const serverPath = joinPath(directory, `${message.uid}.` as ByteString);
     const path = tree.locate(serverPath);
-    if (message.good !== undefined)
-      this.#findings.add(
-        "good-copy",
-        "warning",
-        serverPath,
-        "the file was damaged when it was backed up: the good copy of an earlier backup is exported",
-      );
+    if (message.good !== undefined) this.#account.noteGoodCopy(serverPath);
     const { mode, uidOwner: uid, gidOwner: gid, mtimeNs } = message;
     const owned = this.#owned({ mode, uid, gid, mtimeNs });
     const filesystem = filesystemOf(mailbox.partition, role);
     const link = links.find(filesystem, message);
     if (link !== undefined) {
       await this.#tar.begin({ ...owned, path, type: "hard-link", link, size: 0 });
-      this.#count("messages", 0);
+      this.#account.count("messages", 0);
       return;
     }
     const id = message.good ?? message.object;
     const size = await this.#file(serverPath, path, owned, () => this.#context.source.stream("message", id));
     if (size === undefined) return;
     links.written(filesystem, message, parentOf(path));
-    this.#count("messages", size);
+    this.#account.count("messages", size);
   }
 
   /**
@@ -259,14 +197,13 @@ class ExportRun {
       return;
     }
     if (content === undefined) {
-      this.#findings.addNotInBackup(serverPath);
+      this.#account.findings.addNotInBackup(serverPath);
       return;
     }
-    const key = `${this.#prepared.selection.placeOf(serverPath)?.path}\0${stat.inode}`;
-    const linked = stat.links > 1 ? this.#fileLinks.get(key) : undefined;
-    if (linked !== undefined && isSameFile(linked, content, stat)) {
-      await this.#tar.begin({ ...owned, path, type: "hard-link", link: linked.path, size: 0 });
-      this.#count("files", 0);
+    const link = this.#fileLinks.find(serverPath, content, stat);
+    if (link !== undefined) {
+      await this.#tar.begin({ ...owned, path, type: "hard-link", link, size: 0 });
+      this.#account.count("files", 0);
       return;
     }
     const { source } = this.#context;
@@ -276,8 +213,8 @@ class ExportRun {
     };
     const size = await this.#file(serverPath, path, owned, written);
     if (size === undefined) return;
-    this.#count("files", size);
-    if (stat.links > 1 && linked === undefined) this.#fileLinks.set(key, { path, content, stat });
+    this.#account.count("files", size);
+    this.#fileLinks.written(serverPath, path, content, stat);
   }
 
   /** @returns its size; undefined: it is damaged, named, and not in the archive. */
@@ -287,15 +224,11 @@ class ExportRun {
     owned: Owned,
     content: MakeContent,
   ): Promise<number | undefined> {
-    let verified: VerifiedContent;
-    try {
-      verified = await verifyContent(content, this.#context.signal);
-    } catch (error) {
-      if (!isLost(error)) throw error;
-      this.#findings.add("object-damaged", "error", serverPath, `not exported: ${error.message}`);
-      return undefined;
-    }
-    if (hasSetId(owned.mode)) this.#findings.addSetIdDropped(serverPath);
+    const verified = await this.#account.guarded(serverPath, () =>
+      verifyContent(content, this.#context.signal),
+    );
+    if (verified === undefined) return undefined;
+    this.#account.noteWritten(serverPath, "written", owned.mode);
     const { size } = verified;
     await this.#tar.begin({ ...owned, mode: modeOfFile(owned.mode), path, type: "file", size });
     await writeContent(this.#tar, serverPath, verified, content);
@@ -344,12 +277,6 @@ class ExportRun {
       return { mode: bits, ...options.owner, user: undefined, group: undefined, mtimeNs };
     return { mode: bits, uid, gid, user: root.users[uid], group: root.groups[gid], mtimeNs };
   }
-
-  #count(what: "messages" | "files", bytes: number): void {
-    this.#done[what]++;
-    this.#done.bytes += bytes;
-    this.#context.progress.add({ items: 1, bytes }, this.#context.clock.monotonicMs());
-  }
 }
 
 function isPlaced(tree: PreparedExport["tree"], serverPath: ByteString): boolean {
@@ -367,11 +294,5 @@ function belowSymlink(serverPath: ByteString): CyrvaultError {
   return new CyrvaultError(
     "REPOSITORY_DAMAGED",
     `the backup holds what can't be: ${toText(serverPath)} is a symbolic link, and a directory too`,
-  );
-}
-
-function isSameFile(linked: LinkedFile, content: Content, { mode, mtimeNs }: FileStat): boolean {
-  return (
-    linked.stat.mode === mode && linked.stat.mtimeNs === mtimeNs && contentEquals(linked.content, content)
   );
 }

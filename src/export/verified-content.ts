@@ -2,7 +2,7 @@
 import type { ByteString } from "../base/byte-string.ts";
 import { toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
-import { isLost } from "../restore/plan.ts";
+import { isLost } from "../manifest/sound-pages.ts";
 import type { TarWriter } from "./tar-writer.ts";
 
 /** Gives the bytes, as often as it is called; throws rather than give wrong ones. */

@@ -1,7 +1,7 @@
 /**
  * Page trees of a backup, read as far as they are sound: a damaged page costs what it names, not the rest.
  */
-import { isCyrvaultError } from "../base/errors.ts";
+import { type CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { PageTree } from "./model.ts";
 import type { PageCodec, PageKey } from "./page-codec.ts";
 import type { PageSource } from "./pages-io.ts";
@@ -39,8 +39,13 @@ export async function* soundEntries<T, K extends PageKey>(
   }
 }
 
+/** What is damaged or missing in the repository costs a file or a page, and not what goes on. */
+export function isLost(error: unknown): error is CyrvaultError {
+  return isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "OBJECT_MISSING");
+}
+
 function lostPage<K extends PageKey>(node: PageNode<K>, error: unknown): LostPage<K> {
-  if (!isCyrvaultError(error, "REPOSITORY_DAMAGED") && !isCyrvaultError(error, "OBJECT_MISSING")) throw error;
+  if (!isLost(error)) throw error;
   const { entries, firstKey, before } = node;
   return { entries, firstKey, before, reason: error.message };
 }

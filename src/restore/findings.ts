@@ -1,7 +1,10 @@
 /** What a restore could not put back as it was: collected while it runs, the first thousand kept. */
 import { type ByteString, toText } from "../base/byte-string.ts";
+import type { MailboxEntry } from "../manifest/model.ts";
+import type { PageKey } from "../manifest/page-codec.ts";
 import type { LostPage } from "../manifest/sound-pages.ts";
 import type { RestoreFinding } from "./options.ts";
+import type { EntryKind } from "./selected-entries.ts";
 import type { WriteOutcome } from "./write-file.ts";
 
 const FINDINGS_SHOWN = 1000;
@@ -68,11 +71,10 @@ export class RestoreFindings {
     );
   }
 
-  addLost<K extends number | ByteString>(
-    what: "files" | "mailboxes" | "messages",
-    path: ByteString,
-    { entries, firstKey, reason }: LostPage<K>,
-  ): void {
+  /** @param mailbox - of messages. */
+  addLost(what: EntryKind, { entries, firstKey, reason }: LostPage<PageKey>, mailbox?: MailboxEntry): void {
+    const name = what === "mailboxes" ? firstKey : (mailbox?.directories[0]?.path ?? mailbox?.name);
+    const path = (name ?? "/") as ByteString;
     const first = firstKey === undefined ? "" : toText(String(firstKey).replaceAll("\0", "/") as ByteString);
     const from = first === "" ? "" : ` from ${first} on`;
     this.add("object-damaged", "error", path, `not restored: ${entries} ${what}${from}: ${reason}`);

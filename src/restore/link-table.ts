@@ -18,6 +18,11 @@ interface Written {
 /** Beyond so many linked files the rest is written as copies: the same content, more space. */
 const LINKED_MAX = 1_000_000;
 
+/** Messages of one partition's data directory lie in one filesystem, those of its archive in another one. */
+export function filesystemOf(partition: ByteString, role: string | undefined): string {
+  return `${role ?? "data"}\0${partition}`;
+}
+
 export class LinkTable {
   readonly #linked = new Map<string, Set<number>>();
   readonly #written = new Map<string, Map<number, Written>>();

@@ -1,9 +1,31 @@
 /** What is said when nothing of a backup is meant: it has nothing of the kind, or what it has cannot be read. */
 import { CyrvaultError } from "../base/errors.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
+import type { RestoreOptions } from "./options.ts";
 
-/** @param lost - mailboxes of which it is not known what they are. */
-export function noMailboxMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
+interface Counts {
+  readonly mailboxes: number;
+  readonly messages: number;
+}
+
+/**
+ * @param found - what is meant, of what can be read.
+ * @param lost - of which it is not known what it is.
+ * @throws {CyrvaultError} `MAILBOX_NOT_FOUND`, `MESSAGE_NOT_FOUND`, `REPOSITORY_DAMAGED`.
+ */
+export function requireSomeMeant(
+  root: ManifestRoot,
+  { mailboxes, users, uids }: Pick<RestoreOptions, "mailboxes" | "users" | "uids">,
+  found: Counts,
+  lost: Counts,
+): void {
+  if (found.mailboxes > 0 && uids !== undefined && found.messages === 0)
+    throw noMessageMeant(root, lost.messages);
+  if (mailboxes.length + users.length > 0 && found.mailboxes === 0)
+    throw noMailboxMeant(root, lost.mailboxes);
+}
+
+function noMailboxMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
   if (lost > 0)
     return new CyrvaultError(
       "REPOSITORY_DAMAGED",
@@ -15,8 +37,7 @@ export function noMailboxMeant({ backup }: ManifestRoot, lost: number): Cyrvault
   });
 }
 
-/** @param lost - messages of which it is not known what they are. */
-export function noMessageMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
+function noMessageMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
   if (lost > 0)
     return new CyrvaultError(
       "REPOSITORY_DAMAGED",

@@ -1,6 +1,7 @@
 /** Who owns what is restored, on this machine. */
 import { groupId, userId } from "../base/posix-owners.ts";
-import type { ManifestRoot } from "../manifest/model.ts";
+import type { FileStat, ManifestRoot } from "../manifest/model.ts";
+import type { Attributes } from "./attributes.ts";
 import type { RestoreOptions } from "./options.ts";
 
 /** Owners are found by name, since numbers differ between machines; by number where the name is not known. */
@@ -17,7 +18,12 @@ export class Owners {
     this.#unknown = unknown;
   }
 
-  of(uid: number, gid: number): { uid: number; gid: number } {
+  /** What is restored gets these. @param stat - as on the server. */
+  attributes({ mode, uid, gid, mtimeNs }: Pick<FileStat, "mode" | "uid" | "gid" | "mtimeNs">): Attributes {
+    return { mode, ...this.#of(uid, gid), mtimeNs };
+  }
+
+  #of(uid: number, gid: number): { uid: number; gid: number } {
     if (this.#fixed !== undefined) return this.#fixed;
     return {
       uid: this.#find(this.#uids, uid, this.#root.users, userId, "user"),

@@ -1,29 +1,21 @@
 /** What a restore would do: nothing is written here. `--dry-run` prints it, the run takes nothing else. */
 import { readFileSync } from "node:fs";
-import { type ByteString, joinPath, pathKey, toFsPath, toText } from "../base/byte-string.ts";
-import { CyrvaultError, isCyrvaultError, systemCode } from "../base/errors.ts";
+import { type ByteString, joinPath, toFsPath, toText } from "../base/byte-string.ts";
+import { CyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { lstatNs } from "../base/posix.ts";
 import { contentSize, readContent } from "../manifest/content.ts";
-import { filePages } from "../manifest/file-page.ts";
-import { mailboxPages } from "../manifest/mailbox-page.ts";
-import { messagePages } from "../manifest/message-page.ts";
 import type { FileEntry, MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
-import { findInPageTree } from "../manifest/read-page-tree.ts";
-import { soundEntries } from "../manifest/sound-pages.ts";
+import { isLost } from "../manifest/sound-pages.ts";
 import { baseName, normalise, parentOf } from "../source/view.ts";
-import { LinkTable } from "./link-table.ts";
-import { noMailboxMeant, noMessageMeant } from "./nothing-meant.ts";
+import { filesystemOf, LinkTable } from "./link-table.ts";
+import { requireSomeMeant } from "./nothing-meant.ts";
 import type { RestoreOptions, RestorePlan } from "./options.ts";
-import {
-  isDirectory,
-  mailboxFilePath,
-  messageDirectory,
-  requireSoundFile,
-  requireSoundMailbox,
-} from "./require-sound.ts";
+import { findFiles, placesOf } from "./places.ts";
+import { mailboxFilePath, messageDirectory, requireSoundFile, requireSoundMailbox } from "./require-sound.ts";
 import { findHolder } from "./running-cyrus.ts";
+import { SelectedEntries } from "./selected-entries.ts";
 import { type ManifestPlace, RestoreSelection } from "./selection.ts";
 import { SpaceNeeded } from "./space.ts";
 import { isEmptyDirectory, namesIn } from "./standing.ts";
@@ -48,15 +40,10 @@ export async function planRestore(
   root: ManifestRoot,
   source: PageSource,
 ): Promise<PreparedRestore> {
-  const places = root.roots.map(({ kind, name, path }): ManifestPlace => ({ kind, name, path }));
+  const places = placesOf(root);
   const selection = new RestoreSelection(options, root, places);
   const resumes = isInterrupted(options.target, root.backup);
-  const placed = [];
-  for (const { kind, path } of places)
-    placed.push({
-      path,
-      isFile: kind === "file" || (kind === "include" && (await isFileIn(root, path, source))),
-    });
+  const placed = await findFiles(places, root, source);
   const tree = new TargetTree(options.target, options.mappings, placed, resumes);
   const planning = new Planning(options, root, source, { selection, tree, places });
   await planning.countMailboxes();
@@ -91,7 +78,8 @@ class Planning {
   readonly #source: PageSource;
   readonly #selection: RestoreSelection;
   readonly #tree: TargetTree;
-  #lostMessages = 0;
+  readonly #lost = { files: 0, mailboxes: 0, messages: 0 };
+  readonly #entries: SelectedEntries;
 
   constructor(
     options: RestoreOptions,
@@ -105,26 +93,18 @@ class Planning {
     this.#selection = selection;
     this.#tree = tree;
     this.space = new SpaceNeeded(tree.roots);
+    this.#entries = new SelectedEntries(root, selection, source, (what, { entries }) => {
+      this.#lost[what] += entries;
+    });
   }
 
   async countMailboxes(): Promise<void> {
-    let lost = 0;
-    const mailboxes = soundEntries(this.#root.mailboxes, this.#source, mailboxPages, ({ entries }) => {
-      lost += entries;
-    });
-    for await (const mailbox of mailboxes)
-      if (this.#selection.takesMailbox(mailbox)) await this.#countMailbox(mailbox);
-    const { mailboxes: patterns, users } = this.#options;
-    if (this.counts.mailboxes > 0 && this.#selection.messagesOnly && this.counts.messages === 0)
-      throw noMessageMeant(this.#root, this.#lostMessages);
-    if (patterns.length + users.length > 0 && this.counts.mailboxes === 0)
-      throw noMailboxMeant(this.#root, lost);
+    for await (const mailbox of this.#entries.mailboxes()) await this.#countMailbox(mailbox);
+    requireSomeMeant(this.#root, this.#options, this.counts, this.#lost);
   }
 
   async countFiles(): Promise<void> {
-    if (this.#selection.messagesOnly) return;
-    for await (const file of soundEntries(this.#root.files, this.#source, filePages, () => {})) {
-      if (!this.#selection.takesFile(file)) continue;
+    for await (const file of this.#entries.files()) {
       requireSoundFile(file, this.#tree);
       const { content } = file;
       if (content === undefined) continue;
@@ -157,12 +137,8 @@ class Planning {
         note(directory, name);
       }
     }
-    const pages = soundEntries(mailbox.messagePages, this.#source, messagePages, ({ entries }) => {
-      this.#lostMessages += entries;
-    });
-    for await (const message of pages) {
+    for await (const message of this.#entries.messages(mailbox)) {
       const { role } = messageDirectory(mailbox, message);
-      if (!this.#selection.takesMessage(message.uid)) continue;
       messages++;
       this.links.note(filesystemOf(mailbox.partition, role), message);
       if (standing.length > 0) note(message.directory, `${message.uid}.` as ByteString);
@@ -244,29 +220,8 @@ export function requireSafe({ plan, options, tree, places, selection }: Prepared
   }
 }
 
-/** Messages of one partition's data directory lie in one filesystem, those of its archive in another one. */
-export function filesystemOf(partition: ByteString, role: string | undefined): string {
-  return `${role ?? "data"}\0${partition}`;
-}
-
 export function journalPath(target: ByteString): ByteString {
   return joinPath(normalise(target), ".cyrvault-restore" as ByteString);
-}
-
-/** What is damaged or missing in the repository costs a file or a page, not the restore. */
-export function isLost(error: unknown): error is CyrvaultError {
-  return isCyrvaultError(error, "REPOSITORY_DAMAGED") || isCyrvaultError(error, "OBJECT_MISSING");
-}
-
-/** Whether a root is a file of its own. */
-export async function isFileIn(root: ManifestRoot, path: ByteString, source: PageSource): Promise<boolean> {
-  try {
-    const entry = await findInPageTree(root.files, pathKey(path), source, filePages);
-    return entry !== undefined && !isDirectory(entry.stat);
-  } catch (error) {
-    if (!isLost(error)) throw error;
-    return false;
-  }
 }
 
 function isInterrupted(target: ByteString, backup: string): boolean {

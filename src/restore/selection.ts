@@ -104,6 +104,12 @@ export class RestoreSelection {
     return this.#takesPart(place, entry.path) || this.#isOfUser(place, relative);
   }
 
+  /** The text mailbox list goes with the database that it is made of. */
+  get takesMailboxList(): boolean {
+    const { only } = this.#options;
+    return this.everything || only.some(({ part }) => part === "mailbox-list" || part === "configdirectory");
+  }
+
   /** Why a file must not come back, though the backup has it: it would do harm. */
   neverRestored(path: ByteString): string | undefined {
     const place = this.placeOf(path);

@@ -8,13 +8,7 @@ import { CyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { baseName, isWithin, normalise, type PathMapping, parentOf, relativeTo } from "../source/view.ts";
 import { toHeldPath } from "./held-directories.ts";
-
-export interface PlaceToRestore {
-  /** As on the server. */
-  readonly path: ByteString;
-  /** A file of its own: nothing else in its directory is ours. */
-  readonly isFile: boolean;
-}
+import type { PlaceToRestore } from "./places.ts";
 
 export interface TargetRoot {
   /** As on the server. */

@@ -7,7 +7,8 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { CyrvaultError } from "../../../src/base/errors.ts";
 import { Progress } from "../../../src/base/progress.ts";
 import { type ExportOptions, planExport } from "../../../src/export/plan.ts";
-import { type ExportResult, type ExportSource, runExport } from "../../../src/export/run.ts";
+import { type ExportResult, runExport } from "../../../src/export/run.ts";
+import type { RestoreSource } from "../../../src/restore/run-context.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 import { compareTrees, readTree } from "../../support/tree-compare.ts";
 import {
@@ -58,7 +59,7 @@ interface Exported {
 
 async function exportTar(
   options: Partial<ExportOptions> = {},
-  change: (source: ExportSource) => ExportSource = (source) => source,
+  change: (source: RestoreSource) => RestoreSource = (source) => source,
 ): Promise<Exported> {
   const repository = await openStored(stored.files);
   const root = await readRoot(repository, stored.backup.backup);
