@@ -1,6 +1,10 @@
 /** Findings as JSON and as text: the same for the commands that show them. */
 import { toText } from "../base/byte-string.ts";
 import type { Finding } from "../manifest/finding.ts";
+import type { RestoreFinding } from "../restore/options.ts";
+import type { Output } from "./output.ts";
+
+const SHOWN = 20;
 
 /** The interface of `--json`. */
 export function findingObject(finding: Finding): object {
@@ -20,4 +24,15 @@ export function findingObject(finding: Finding): object {
 /** `error message-missing /var/spool/…/4.: …`. */
 export function findingText({ code, severity, path, message, accepted }: Finding): string {
   return `${severity} ${code}${accepted ? " (accepted)" : ""} ${toText(path)}: ${message}`;
+}
+
+/** Of a restore or an export; the first ones. */
+export function noteRestoreFindings(
+  output: Output,
+  findings: readonly RestoreFinding[],
+  total: number,
+): void {
+  for (const { severity, code, path, message } of findings.slice(0, SHOWN))
+    output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
+  if (total > SHOWN) output.note(`  and ${total - SHOWN} more`);
 }

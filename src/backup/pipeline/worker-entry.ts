@@ -1,6 +1,7 @@
 /** The thread: calls of the coordinator, one after the other, answered in order. */
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../../base/errors.ts";
+import { type ThreadError, toThreadError } from "../../base/worker-thread.ts";
 import { MessageWorker } from "./message-worker.ts";
 import type { PackOutput, StorePartsResult, WorkerSettings } from "./messages.ts";
 import { bytesOf, Unwritten } from "./unwritten.ts";
@@ -39,12 +40,7 @@ export interface Answer {
   readonly call: number;
   readonly early?: readonly PackOutput[];
   readonly result?: unknown;
-  readonly error?: {
-    readonly code: string;
-    readonly message: string;
-    readonly hint: string | undefined;
-    readonly stack: string | undefined;
-  };
+  readonly error?: ThreadError;
 }
 
 const port = parentPort;
@@ -62,16 +58,7 @@ port.on("message", (call: Call) => {
     });
     port.postMessage({ call: call.call, result } satisfies Answer, buffersOf(output));
   } catch (error) {
-    const known = error as { code?: unknown; hint?: string };
-    port.postMessage({
-      call: call.call,
-      error: {
-        code: typeof known.code === "string" ? known.code : "BUG",
-        message: error instanceof Error ? error.message : String(error),
-        hint: known.hint,
-        stack: error instanceof Error ? error.stack : undefined,
-      },
-    } satisfies Answer);
+    port.postMessage({ call: call.call, error: toThreadError(error) } satisfies Answer);
   }
 });
 

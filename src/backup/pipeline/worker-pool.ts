@@ -1,16 +1,10 @@
 /** Makes the workers: threads of their own, or one in the caller's thread where a thread is not worth its start. */
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
-import { CyrvaultError, type ErrorCode } from "../../base/errors.ts";
+import { fromThreadError, startThread } from "../../base/worker-thread.ts";
 import { MessageWorker } from "./message-worker.ts";
 import type { MessageWorkerPort, PackOutput, WorkerSettings } from "./messages.ts";
 import { bytesOf, Unwritten } from "./unwritten.ts";
 import { decodeIds, decodeOutcomes, encodeFiles } from "./wire.ts";
 import type { Answer, Call, Results, WorkerStart } from "./worker-entry.ts";
-
-/** V8's young generation of a worker: what a batch needs dies at once, so a small one is enough. */
-const YOUNG_GENERATION_MB = 8;
 
 /** @param threads - 0: no thread, the work is done where the call is made. */
 export function startWorkers(settings: WorkerSettings, threads: number): MessageWorkerPort[] {
@@ -38,13 +32,8 @@ function inThisThread(settings: WorkerSettings): MessageWorkerPort {
 
 function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
   const unwritten = new Unwritten();
-  const options = {
-    workerData: { settings, unwritten: unwritten.shared } satisfies WorkerStart,
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-  };
-  const thread = import.meta.url.endsWith(".ts")
-    ? new Worker(bootFromSource(), { ...options, eval: true })
-    : new Worker(new URL("./worker-entry.js", import.meta.url), options);
+  const start: WorkerStart = { settings, unwritten: unwritten.shared };
+  const thread = startThread(new URL("./worker-entry.ts", import.meta.url), start);
   const waiting = new Map<number, Waiter>();
   let calls = 0;
   let ended: Error | undefined;
@@ -65,7 +54,7 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
     }
     waiting.delete(call);
     if (error === undefined) waiter?.resolve(result);
-    else waiter?.reject(revive(error));
+    else waiter?.reject(fromThreadError(error));
   });
   thread.on("error", endAll);
   thread.on("exit", (code) => endAll(new Error(`a worker thread ended with code ${code}`)));
@@ -99,17 +88,4 @@ function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
   };
 }
 
-/** Run from source (development, tests) a thread needs a loader of its own, which no option of Worker gives it. */
-function bootFromSource(): string {
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/package.json"));
-  const loader = new URL("./dist/esm/api/index.mjs", tsx);
-  const entry = new URL("./worker-entry.ts", import.meta.url);
-  return `import("${loader}").then(({ register }) => { register(); return import("${entry}"); })`;
-}
-
 type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
-
-function revive({ code, message, hint, stack }: NonNullable<Answer["error"]>): Error {
-  if (code === "BUG") return Object.assign(new TypeError(message), stack === undefined ? {} : { stack });
-  return new CyrvaultError(code as ErrorCode, message, hint === undefined ? {} : { hint });
-}

@@ -4,43 +4,20 @@ import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { planExport } from "../../export/plan.ts";
 import { type ExportResult, runExport } from "../../export/run.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
-import { collect, example, type Register } from "../command.ts";
-import { addExcludedOptions, type ExcludedGiven } from "../excluded-options.ts";
+import { example, type Register } from "../command.ts";
+import { addExcludedOptions } from "../excluded-options.ts";
 import { EXIT } from "../exit-codes.ts";
+import { noteRestoreFindings } from "../findings-text.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import { addSelectionOptions, type SelectionGiven, selectionOptions } from "../selection-options.ts";
 import { isBrokenPipe } from "../terminal.ts";
-import { restoreOptions } from "./restore.ts";
-
-interface Options extends ExcludedGiven {
-  readonly server?: string;
-  readonly tar: boolean;
-  readonly only?: readonly string[];
-  readonly user?: readonly string[];
-  readonly mailbox?: readonly string[];
-  readonly uid?: string;
-  readonly map?: readonly string[];
-  readonly owner?: string;
-}
-
-const FINDINGS_SHOWN = 20;
 
 export const registerExport: Register = (program, act) => {
   const command = program
     .command("export <backup>")
     .description("what a restore would write, as an archive on standard output")
     .requiredOption("--tar", "a tar archive in the pax format of POSIX")
-    .option("--server <name>", "whose latest backup is meant, where there are several servers")
-    .option(
-      "--only <part>",
-      "configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config; several times",
-      collect,
-    )
-    .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
-    .option("--mailbox <mailbox>", "as in IMAP LIST; may be given several times", collect)
-    .option("--uid <set>", "only these messages of the mailboxes: 4,7:9,12:*")
-    .option("--map <from=to>", "one path prefix goes elsewhere; may be given several times", collect)
-    .option("--owner <user:group>", "everything belongs to them, instead of the owners recorded")
     .addHelpText(
       "after",
       example(
@@ -48,9 +25,9 @@ export const registerExport: Register = (program, act) => {
         "cyrvault export --repo /backup/cyrus latest --tar --user anna | ssh mail tar -xp -C /restored",
       ),
     );
-  addExcludedOptions(command);
-  act<Options>(command, async (session, [selector = ""], given) => {
-    const { target: _target, overwrite: _overwrite, ...options } = restoreOptions({ ...given, target: "/" });
+  addExcludedOptions(addSelectionOptions(command));
+  act<SelectionGiven>(command, async (session, [selector = ""], given) => {
+    const options = selectionOptions(given);
     const { output, json, clock, progress, signal, terminal } = session;
     if (terminal.outIsTerminal)
       throw new CyrvaultError("USAGE", "an archive is not written to a terminal", {
@@ -98,9 +75,7 @@ function report(output: Output, result: ExportResult, json: boolean): void {
     output.event({ type: "result", ...result, findings: shown });
     return;
   }
-  for (const { severity, code, path, message } of findings.slice(0, FINDINGS_SHOWN))
-    output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
-  if (findingsTotal > FINDINGS_SHOWN) output.note(`  and ${findingsTotal - FINDINGS_SHOWN} more`);
+  noteRestoreFindings(output, findings, findingsTotal);
   output.note(
     `Exported ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in an archive of ${humanBytes(archiveBytes)}, in ${humanDuration(seconds * 1000)}.`,
   );

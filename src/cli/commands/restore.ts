@@ -2,42 +2,27 @@ import { resolve } from "node:path";
 import { fromText, toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
-import { groupId, userId } from "../../base/posix-owners.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
-import { toModifiedUtf7 } from "../../inspect/modified-utf7.ts";
-import {
-  parseUidSet,
-  type RestoreFinding,
-  type RestoreOptions,
-  type RestorePart,
-  type RestorePlan,
-  type RestoreResult,
-} from "../../restore/options.ts";
+import type { RestoreFinding, RestoreOptions, RestorePlan, RestoreResult } from "../../restore/options.ts";
 import { planRestore } from "../../restore/plan.ts";
 import { runRestore } from "../../restore/run.ts";
 import { runbookFor } from "../../restore/runbook-for.ts";
-import { parseMapping } from "../../source/view.ts";
-import { collect, example, type Register } from "../command.ts";
-import { addExcludedOptions, type ExcludedGiven, excludedOptions } from "../excluded-options.ts";
+import { example, type Register } from "../command.ts";
+import { addExcludedOptions } from "../excluded-options.ts";
 import { EXIT } from "../exit-codes.ts";
+import { noteRestoreFindings } from "../findings-text.ts";
 import { counted, humanBytes, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
+import { addSelectionOptions, type SelectionGiven, selectionOptions } from "../selection-options.ts";
 import { workerThreads } from "../threads.ts";
 
-interface Options extends ExcludedGiven {
-  readonly server?: string;
+interface Options extends SelectionGiven {
   readonly target: string;
-  readonly only?: readonly string[];
-  readonly user?: readonly string[];
-  readonly mailbox?: readonly string[];
-  readonly uid?: string;
-  readonly map?: readonly string[];
-  readonly owner?: string;
   readonly overwrite?: string;
   readonly dryRun?: boolean;
 }
 
-const FINDINGS_SHOWN = 20;
+const IN_THE_WAY_SHOWN = 20;
 /** Beside the command's own. Two already come to about 256 MB, and may go beyond (docs/decisions/0012-restore-in-workers.md). */
 const THREADS_MAX = 2;
 
@@ -45,18 +30,8 @@ export const registerRestore: Register = (program, act) => {
   const command = program
     .command("restore <backup>")
     .description("put files back as they were, below a directory")
-    .requiredOption("--target <dir>", "paths of the server are made again below it")
-    .option("--server <name>", "whose latest backup is meant, where there are several servers")
-    .option(
-      "--only <part>",
-      "configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config; several times",
-      collect,
-    )
-    .option("--user <user>", "one user's mailboxes and files; may be given several times", collect)
-    .option("--mailbox <mailbox>", "as in IMAP LIST; may be given several times", collect)
-    .option("--uid <set>", "only these messages of the mailboxes: 4,7:9,12:*")
-    .option("--map <from=to>", "one path prefix goes elsewhere; may be given several times", collect)
-    .option("--owner <user:group>", "everything belongs to them, instead of the owners recorded")
+    .requiredOption("--target <dir>", "paths of the server are made again below it");
+  addSelectionOptions(command)
     .option("--overwrite <rule>", "never: what is there stays; if-different: what differs is written anew")
     .option("--dry-run", "say what would be done")
     .addHelpText(
@@ -100,53 +75,18 @@ export const registerRestore: Register = (program, act) => {
   });
 };
 
+/** @throws {CyrvaultError} `USAGE`. */
 export function restoreOptions(given: Options): RestoreOptions {
   return {
+    ...selectionOptions(given),
     target: fromText(resolve(given.target)),
-    only: (given.only ?? []).map(parsePart),
-    users: (given.user ?? []).map(fromText),
-    mailboxes: (given.mailbox ?? []).flatMap((name) =>
-      [...new Set([name, toModifiedUtf7(name)])].map(fromText),
-    ),
-    uids: given.uid === undefined ? undefined : parseUids(given.uid),
-    mappings: (given.map ?? []).map(parseMapping),
-    owner: given.owner === undefined ? undefined : parseOwner(given.owner),
     overwrite: parseOverwrite(given.overwrite),
-    ...excludedOptions(given),
   };
-}
-
-function parsePart(text: string): RestorePart {
-  if (text === "configdirectory" || text === "sieve" || text === "mailbox-list" || text === "config")
-    return { part: text };
-  if (text === "text-dumps") return { part: text };
-  const partition = /^partition=(.+)$/.exec(text)?.[1];
-  if (partition !== undefined) return { part: "partition", name: fromText(partition) };
-  throw new CyrvaultError("USAGE", `--only ${text}: there is no such part`, {
-    hint: "it is configdirectory, partition=NAME, sieve, mailbox-list, text-dumps or config",
-  });
-}
-
-function parseUids(text: string): NonNullable<RestoreOptions["uids"]> {
-  const uids = parseUidSet(text);
-  if (uids !== undefined) return uids;
-  throw new CyrvaultError("USAGE", `--uid ${text}: not a set of UIDs`, { hint: "write 42 or 4,7:9,12:*" });
 }
 
 function parseOverwrite(text: string | undefined): RestoreOptions["overwrite"] {
   if (text === undefined || text === "never" || text === "if-different") return text;
   throw new CyrvaultError("USAGE", `--overwrite ${text}: it is never or if-different`);
-}
-
-/** Names or numbers. */
-function parseOwner(text: string): NonNullable<RestoreOptions["owner"]> {
-  const [user = "", group = "", ...rest] = text.split(":");
-  const uid = /^\d{1,10}$/.test(user) ? Number(user) : userId(user);
-  const gid = /^\d{1,10}$/.test(group) ? Number(group) : groupId(group);
-  if (rest.length === 0 && uid !== undefined && gid !== undefined) return { uid, gid };
-  throw new CyrvaultError("USAGE", `--owner ${text}: no such user and group`, {
-    hint: "write USER:GROUP, as names that this machine knows or as numbers",
-  });
 }
 
 function findingObject({ code, severity, path, message }: RestoreFinding): object {
@@ -190,16 +130,14 @@ function planText(plan: RestorePlan): string {
     ...roots.map(({ from, to }) => `  ${from} → ${to}`),
   ];
   if (resumes) lines.push("  goes on with a restore that was interrupted");
-  for (const path of wouldOverwrite.slice(0, FINDINGS_SHOWN)) lines.push(`  is there already: ${path}`);
+  for (const path of wouldOverwrite.slice(0, IN_THE_WAY_SHOWN)) lines.push(`  is there already: ${path}`);
   return lines.join("\n");
 }
 
 async function printResult(output: Output, result: RestoreResult): Promise<void> {
   const { backup, mailboxes, messages, files, bytes, findings, findingsTotal, seconds, runbook, blocks } =
     result;
-  for (const { severity, code, path, message } of findings.slice(0, FINDINGS_SHOWN))
-    output.note(`  ${severity} ${code} ${toText(path)}: ${message}`);
-  if (findingsTotal > FINDINGS_SHOWN) output.note(`  and ${findingsTotal - FINDINGS_SHOWN} more`);
+  noteRestoreFindings(output, findings, findingsTotal);
   await output.text(
     `Restored ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in ${humanDuration(seconds * 1000)}; every byte compared with what was stored.`,
   );

@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { openBackend } from "../../backend/open-backend.ts";
 import { readOnly } from "../../backend/read-only.ts";
 import { assert } from "../../base/errors.ts";
+import { type ThreadError, toThreadError } from "../../base/worker-thread.ts";
 import type { WorkerSettings, WriteResult, WriteTask } from "./task.ts";
 import { RestoreWorker } from "./worker.ts";
 
@@ -14,14 +15,7 @@ export interface WorkerStart {
 
 export interface Answer {
   readonly result?: WriteResult;
-  readonly error?: {
-    readonly code: string;
-    readonly message: string;
-    readonly hint: string | undefined;
-    readonly stack: string | undefined;
-    /** The operating system's code behind it. */
-    readonly system: string | undefined;
-  };
+  readonly error?: ThreadError;
 }
 
 const port = parentPort;
@@ -39,16 +33,6 @@ async function answer(task: WriteTask): Promise<void> {
     const result = await (await worker).run(task);
     port?.postMessage({ result } satisfies Answer);
   } catch (error) {
-    const known = error as { code?: unknown; hint?: string; cause?: { code?: unknown } };
-    const system = known.cause?.code;
-    port?.postMessage({
-      error: {
-        code: typeof known.code === "string" ? known.code : "BUG",
-        message: error instanceof Error ? error.message : String(error),
-        hint: known.hint,
-        stack: error instanceof Error ? error.stack : undefined,
-        system: typeof system === "string" ? system : undefined,
-      },
-    } satisfies Answer);
+    port?.postMessage({ error: toThreadError(error) } satisfies Answer);
   }
 }
