@@ -7,21 +7,20 @@ import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type CopiedObject, findCopies } from "./lookup-copies.ts";
+import { LookupDirectories } from "./lookup-directories.ts";
 import { LookupIndex } from "./lookup-index.ts";
 import { LoosePacks } from "./lookup-loose.ts";
 import { LookupPacks, type PackSlot } from "./lookup-packs.ts";
 import { LookupSegments } from "./lookup-segments.ts";
+import { LookupTrust } from "./lookup-trust.ts";
 import type { ObjectIndex } from "./object-index.ts";
 import type { PackDirectory } from "./pack-directory.ts";
-import { openPack } from "./pack-reader.ts";
 import { PACKS_PREFIX, type PackId, type PackKind, parsePackName } from "./pack-types.ts";
 import type { Sealer } from "./sealer.ts";
 import type { Segment } from "./segment.ts";
 import { mergeSegments, planMerge } from "./segment-merge.ts";
 import type { Vouching } from "./vouching.ts";
 
-/** Packs whose directories are read at once. */
-const BATCH = 8;
 /** So many entries take 15 MB of memory, 22 while the table grows: time to make a segment of them. */
 export const LOOSE_ENTRIES_MAX = 400_000;
 /** A listing that names what is gone when it is opened is taken anew so often. */
@@ -49,11 +48,12 @@ export class Lookup {
   readonly packs = new LookupPacks();
   readonly #options: LookupOptions;
   readonly #segments: LookupSegments;
+  readonly #directories: LookupDirectories;
+  readonly #trust: LookupTrust;
   #loose = new LoosePacks();
   /** What a flush under way is writing. */
   #frozen: LoosePacks | undefined;
   #index: LookupIndex | undefined;
-  #vouching: Vouching | undefined;
   #generation = 0;
   #isReady = false;
   #isStale = false;
@@ -63,6 +63,9 @@ export class Lookup {
   constructor(options: LookupOptions) {
     this.#options = options;
     this.#segments = new LookupSegments(options);
+    const trust = new LookupTrust(this.packs, options.sealer);
+    this.#trust = trust;
+    this.#directories = new LookupDirectories(options, (pack, seal) => trust.opened(pack, seal));
   }
 
   /** Something was read that is newer than what was last looked at: a miss means little. */
@@ -84,12 +87,12 @@ export class Lookup {
 
   /** Packs that may be read, but count as absent for deduplication. @param marked - hex. */
   setMarked(marked: ReadonlySet<string>): void {
-    for (const pack of this.packs.live()) pack.marked = marked.has(pack.hex);
+    this.#trust.setMarked(marked);
   }
 
   /** From now on nothing counts for deduplication but what `vouching` lets count. */
   setVouching(vouching: Vouching): void {
-    this.#vouching = vouching;
+    this.#trust.setVouching(vouching);
   }
 
   /** Grows whenever entries have moved from memory into a segment: a miss from before must be asked again. */
@@ -141,15 +144,14 @@ export class Lookup {
     isRemembered = false,
   ): Promise<void> {
     const pack = this.packs.take(packId);
-    pack.isVouched = true;
-    this.#vouching?.wrote(pack, isRemembered);
+    this.#trust.wrote(pack, isRemembered);
     this.#loose.add(pack, packKind, directory);
     await this.#withIndex((index) => index.addPack(packId, directory));
   }
 
   /** Whether the loose table has it in a pack that is not marked: no waiting. */
   isLoose(id: Uint8Array): boolean {
-    for (const { pack } of this.#looseCandidates(id)) if (!pack.marked && this.#isTrusted(pack)) return true;
+    for (const { pack } of this.#looseCandidates(id)) if (this.#trust.countsLoose(pack)) return true;
     return false;
   }
 
@@ -170,24 +172,16 @@ export class Lookup {
       const id = ids[i] as Uint8Array;
       const hit = hits?.[i];
       if (hit === "absent") known.push(this.isLoose(id));
-      else if (hit?.pack.live === true && (await this.#counts(hit, id))) known.push(true);
+      else if (hit?.pack.live === true && (await this.#trust.counts(hit, id))) known.push(true);
       else known.push(this.isLoose(id) || (await this.#someCounts(id)));
     }
     return known;
   }
 
   async #someCounts(id: Uint8Array): Promise<boolean> {
-    for (const candidate of await this.#inSegments(id)) if (await this.#counts(candidate, id)) return true;
+    for (const candidate of await this.#inSegments(id))
+      if (await this.#trust.counts(candidate, id)) return true;
     return false;
-  }
-
-  async #counts({ pack, ordinal }: Candidate, id: Uint8Array): Promise<boolean> {
-    return !pack.marked && (this.#vouching === undefined || (await this.#vouching.counts(pack, ordinal, id)));
-  }
-
-  /** Of a pack whose directory is in memory. */
-  #isTrusted(pack: PackSlot): boolean {
-    return this.#vouching === undefined || pack.isVouched === true;
   }
 
   /** Makes a segment of what is loose: durable and in use when the promise resolves. */
@@ -212,7 +206,7 @@ export class Lookup {
   attachIndex(index: ObjectIndex, onProgress?: (objects: number) => void): Promise<void> {
     return this.#exclusively(async () => {
       const attached = new LookupIndex(index, this.packs);
-      await attached.catchUp(this.segments, (pack) => this.#openDirectory(pack), onProgress);
+      await attached.catchUp(this.segments, (pack) => this.#directories.open(pack), onProgress);
       this.#index = attached;
     });
   }
@@ -255,13 +249,12 @@ export class Lookup {
 
   /** Brings packs that no segment covers into the loose table. */
   async #readUncovered(options: RefreshOptions = {}): Promise<void> {
-    await inBatches(
+    await this.#directories.openAll(
       this.#uncovered(),
-      async (pack) => {
-        const opened = await this.#openDirectory(pack);
-        if (opened === undefined || this.#loose.has(pack)) return;
-        this.#loose.add(pack, opened.packKind, opened.directory);
-        options.onProgress?.(opened.directory.objectCount);
+      (pack, { packKind, directory }) => {
+        if (this.#loose.has(pack)) return;
+        this.#loose.add(pack, packKind, directory);
+        options.onProgress?.(directory.objectCount);
       },
       async () => {
         if (options.mayWrite === true && this.looseEntries >= LOOSE_ENTRIES_MAX) await this.#flush();
@@ -281,28 +274,6 @@ export class Lookup {
         this.#frozen?.has(pack) !== true &&
         pack.unreadable === undefined,
     );
-  }
-
-  /** Undefined for a pack that has gone or is damaged. */
-  async #openDirectory(
-    pack: PackSlot,
-  ): Promise<{ packKind: PackKind; directory: PackDirectory } | undefined> {
-    const { backend, sealer, log } = this.#options;
-    try {
-      const opened = await openPack(backend, pack.packId, sealer.context);
-      if (opened === undefined) pack.live = false;
-      else if (this.#vouching !== undefined) this.#vouching.opened(pack, opened.seal);
-      else if (sealer.mayRead) pack.isVouched ??= !opened.seal.isUnvouched;
-      return opened;
-    } catch (error) {
-      if (!isCyrvaultError(error, "REPOSITORY_DAMAGED")) throw error;
-      pack.unreadable = error;
-      log.warning("a pack is damaged: what it holds cannot be found", {
-        pack: pack.hex,
-        reason: error.message,
-      });
-      return undefined;
-    }
   }
 
   /** A first backup: nobody but the loose table can know anything. Older packs come first, so a no is quick. */
@@ -421,16 +392,5 @@ export class Lookup {
     const result = this.#last.then(work);
     this.#last = result.catch(() => undefined);
     return result;
-  }
-}
-
-async function inBatches<T>(
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-  afterBatch?: () => Promise<void>,
-): Promise<void> {
-  for (let at = 0; at < items.length; at += BATCH) {
-    await Promise.all(items.slice(at, at + BATCH).map(work));
-    await afterBatch?.();
   }
 }
