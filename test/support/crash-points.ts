@@ -21,6 +21,8 @@ export interface CrashCommand {
   readonly isEncryptedOnly?: boolean;
   /** What a check may say until the command has been run: it is there to mend that. */
   readonly mends?: RegExp;
+  /** What it writes is a note for later: where it cannot, it warns, and does all else. */
+  readonly onlyNotes?: boolean;
 }
 
 export interface CrashCount {

@@ -175,6 +175,7 @@ export const UPKEEP_COMMANDS: readonly CrashCommand[] = [
   },
   {
     name: "check that remembers what it has read",
+    onlyNotes: true,
     prepare: prepareTwoDays,
     run: inRepository((repository, site) =>
       runCheck(
