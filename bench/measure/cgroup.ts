@@ -33,6 +33,9 @@ const VERSION_1: Version = {
   further: [["memory.swappiness", "0"]],
 };
 
+/** Made by this process so far: several commands may run at once. */
+let groups = 0;
+
 /** @param mounts - /proc/self/mounts. @returns why not, as text, where none can be made here. */
 export function limitMemory(
   bytes: number,
@@ -42,7 +45,7 @@ export function limitMemory(
   if (typeof place === "string") return place;
   const { mount, version } = place;
   const { files, further } = version;
-  const directory = join(mount, `cyrvault-bench-${process.pid}`);
+  const directory = join(mount, `cyrvault-bench-${process.pid}-${++groups}`);
   try {
     if (version === VERSION_2) writeFileSync(join(mount, "cgroup.subtree_control"), "+memory");
     mkdirSync(directory);

@@ -1,9 +1,10 @@
 /**
  * Check and the plan of a prune over very many messages: `npm run build`, then `npx tsx bench/micro/prune.ts
- * [MESSAGES] [DIRECTORY]` (25,000,000; 4 GB and half an hour). Synthetic packs of 2,000 messages of a few bytes each, every
+ * [MESSAGES] [DIRECTORY] [limited]` (25,000,000; 4 GB and half an hour). Synthetic packs of 2,000 messages of a few bytes each, every
  * fifth with an attachment stored apart; in mailboxes of 1,000, of which one message is a copy from anywhere.
  * A tenth of the mailboxes has gone since the backup that is forgotten. Gives time and peak memory of `cyrvault check` and
- * of `cyrvault prune --dry-run`, and the same in a control group of 256 MB, as root.
+ * of `cyrvault prune --dry-run`, and the same in a control group of 256 MB, as root. With `limited` as the third word it is
+ * the latter alone, both commands at once.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -67,16 +68,22 @@ class MessageIds {
   }
 }
 
-const [messages = "25000000", place = tmpdir()] = process.argv.slice(2);
+const [messages = "25000000", place = tmpdir(), only] = process.argv.slice(2);
 const directory = mkdtempSync(join(place, "cyrvault-prune-"));
 try {
   await build(directory, Number(messages));
-  for (const command of [["check"], ["prune", "--dry-run"]]) {
-    const [file, ...args] = [process.execPath, BIN, ...command, "--repo", directory, "--json", "--quiet"];
-    for (const isLimited of [false, true]) console.log(await measure([file, ...args], isLimited));
-  }
+  const commands = [["check"], ["prune", "--dry-run"]].map((words) => commandLine(words));
+  if (only === "limited")
+    await Promise.all(commands.map(async (command) => console.log(await measure(command, true))));
+  else
+    for (const command of commands)
+      for (const isLimited of [false, true]) console.log(await measure(command, isLimited));
 } finally {
   rmSync(directory, { recursive: true, force: true });
+}
+
+function commandLine(words: readonly string[]): string[] {
+  return [process.execPath, BIN, ...words, "--repo", directory, "--json", "--quiet"];
 }
 
 async function build(repo: string, count: number): Promise<void> {

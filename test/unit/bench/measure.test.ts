@@ -101,11 +101,14 @@ describe("on disk", () => {
     const mounts = `cgroup ${first} cgroup rw,memory 0 0\nnone ${directory} cgroup2 rw 0 0\n`;
     const limited = limitMemory(1234, mounts);
     if (typeof limited === "string") expect.fail(limited);
-    const group = join(first, `cyrvault-bench-${process.pid}`);
+    const [name = ""] = readdirSync(first);
+    const group = join(first, name);
     expect(readFileSync(join(group, "memory.limit_in_bytes"), "latin1")).toBe("1234");
     writeFileSync(join(group, "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
     expect(limited.oomKills).toBe(3);
     expect(limited.inside({ argv: ["true"] }).argv).toContain(join(group, "cgroup.procs"));
+    expect(limitMemory(1234, mounts), "a second one at the same time").not.toBeTypeOf("string");
+    expect(readdirSync(first)).toHaveLength(2);
   });
 });
 
