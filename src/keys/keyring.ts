@@ -24,7 +24,7 @@ import { writeOnly } from "../store/seal-header.ts";
 import { Sealer } from "../store/sealer.ts";
 import type { Secret, WrappingSecret } from "../store/secret.ts";
 import { type Here, isStaleRun } from "../store/stale-run.ts";
-import { storeSelfTest } from "../store/store-self-test.ts";
+import { storeSelfTestOnce } from "../store/store-self-test.ts";
 import { readConfig, readKeyFiles, unlock } from "../store/unlock.ts";
 
 export interface KeyEntry extends Partial<KeyFileDescription> {
@@ -62,7 +62,7 @@ export class Keyring {
 
   /** @throws {CyrvaultError} as `openRepository`; `USAGE`: the repository is not encrypted. */
   static async open(backend: Backend, secret: Secret | undefined): Promise<Keyring> {
-    storeSelfTest();
+    storeSelfTestOnce();
     const config = await readConfig(backend);
     const opened = await unlock(backend, config, secret);
     if (opened === undefined)

@@ -12,7 +12,7 @@ const PUBLIC_PREFIX = Buffer.from("302a300506032b656e032100", "hex");
 export const AGREED_BYTES = SECRET_BYTES + SECRET_BYTES + SEAL_BYTES;
 
 export function agreementPublicKey(privateKey: Uint8Array): Buffer {
-  return rawPublic(createPublicKey(privateObject(privateKey)));
+  return publicHalf(privateObject(privateKey));
 }
 
 /** Ed25519. @param seed - the private key of RFC 8032. */
@@ -34,8 +34,9 @@ export function wrapForAgreement(
   associated: Uint8Array,
   key: Uint8Array,
 ): Buffer {
-  const ephemeralPublic = agreementPublicKey(ephemeral);
-  const wrapping = agree(ephemeral, publicKey, [ephemeralPublic, publicKey, id], "key agreement");
+  const own = privateObject(ephemeral);
+  const ephemeralPublic = publicHalf(own);
+  const wrapping = agree(own, publicKey, [ephemeralPublic, publicKey, id], "key agreement");
   return Buffer.concat([ephemeralPublic, sealBytes(wrapping, 0, associated, key)]);
 }
 
@@ -50,20 +51,20 @@ export function unwrapByAgreement(
   if (wrapped.length !== AGREED_BYTES)
     throw new CyrvaultError("REPOSITORY_DAMAGED", `${what}: the wrapped key has the wrong length`);
   const ephemeralPublic = wrapped.subarray(0, SECRET_BYTES);
-  const publicKey = agreementPublicKey(privateKey);
-  const wrapping = agree(privateKey, ephemeralPublic, [ephemeralPublic, publicKey, id], what);
+  const own = privateObject(privateKey);
+  const wrapping = agree(own, ephemeralPublic, [ephemeralPublic, publicHalf(own), id], what);
   return openBytes(wrapping, 0, associated, wrapped.subarray(SECRET_BYTES), `${what}: wrapped key`);
 }
 
 function agree(
-  privateKey: Uint8Array,
+  privateKey: KeyObject,
   publicKey: Uint8Array,
   parts: readonly Uint8Array[],
   what: string,
 ): Buffer {
   let shared: Buffer;
   try {
-    shared = diffieHellman({ privateKey: privateObject(privateKey), publicKey: publicObject(publicKey) });
+    shared = diffieHellman({ privateKey, publicKey: publicObject(publicKey) });
   } catch (cause) {
     // A public key of small order: nobody who means well has one.
     throw new CyrvaultError("REPOSITORY_DAMAGED", `${what}: a public key that agrees on nothing`, { cause });
@@ -73,6 +74,10 @@ function agree(
 
 function privateObject(raw: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([PRIVATE_PREFIX, raw]), format: "der", type: "pkcs8" });
+}
+
+function publicHalf(privateKey: KeyObject): Buffer {
+  return rawPublic(createPublicKey(privateKey));
 }
 
 function publicObject(raw: Uint8Array): KeyObject {

@@ -38,7 +38,7 @@ import type { RunRecord } from "./run-record.ts";
 import { type SealContext, UNENCRYPTED } from "./seal-context.ts";
 import { Sealer } from "./sealer.ts";
 import type { Secret, WrappingSecret } from "./secret.ts";
-import { storeSelfTest } from "./store-self-test.ts";
+import { storeSelfTestOnce } from "./store-self-test.ts";
 import { readConfig, unlock } from "./unlock.ts";
 import { type OwnPacks, Vouching } from "./vouching.ts";
 
@@ -73,7 +73,7 @@ export async function initRepository(
   backend: Backend,
   options: InitOptions,
 ): Promise<{ readonly id: string; readonly encrypted: boolean }> {
-  testOnce();
+  storeSelfTestOnce();
   const clock = options.clock ?? systemClock;
   const random = options.random ?? randomBytes;
   await refuseExisting(backend);
@@ -113,7 +113,7 @@ export async function initRepository(
  *   `PASSWORD_WRONG`, `PASSWORD_UNUSED`.
  */
 export async function openRepository(backend: Backend, options: OpenOptions): Promise<Repository> {
-  testOnce();
+  storeSelfTestOnce();
   const config = await readConfig(backend);
   const keys = await unlock(backend, config, options.password);
   if (keys === undefined) return new Repository(backend, config, UNENCRYPTED, options);
@@ -282,14 +282,6 @@ export class Repository {
     await this.lookup.detachIndex();
     this.objects.clear();
   }
-}
-
-let hasBeenTested = false;
-
-/** Once in a process: it takes some 20 ms. */
-function testOnce(): void {
-  if (!hasBeenTested) storeSelfTest();
-  hasBeenTested = true;
 }
 
 async function refuseExisting(backend: Backend): Promise<void> {
