@@ -12,6 +12,7 @@ import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { ImapClient } from "../support/imap-client.ts";
 import { MachinePulse } from "../support/machine-pulse.ts";
 import { MailTraffic, type TrafficStep } from "../support/mail-traffic.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { inconsistencies, restoredMessages } from "../support/traffic-judge.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -56,7 +57,7 @@ async function siteWithMail(options: CyrusOptions = {}): Promise<Site> {
   const admin = await ImapClient.connect(server.ports.imap);
   for (const user of USERS) await admin.command(`CREATE user${server.separator}${user}`);
   await admin.logout();
-  const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "secret" };
+  const env = sealedRepository(workspace);
   await runJson(["init"], { env });
   return { server, env, workspace };
 }

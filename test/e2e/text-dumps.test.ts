@@ -9,6 +9,7 @@ import { CyrusServer, type Layout } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
 import { blocksOf, pageText } from "../support/document.ts";
 import { ImapClient, textOf } from "../support/imap-client.ts";
+import { sealedRepository } from "../support/sealed-repository.ts";
 import { countMessages, type ServerView, viewServer } from "../support/server-view.ts";
 import { makeWorkspace } from "../support/workspace.ts";
 
@@ -129,7 +130,7 @@ describeWithCyrus("text dumps", () => {
       });
       expect(countMessages(wanted)).toBeGreaterThan(5);
       await server.stop();
-      const env = { CYRVAULT_REPO: join(workspace, "repository"), CYRVAULT_PASSWORD: "secret" };
+      const env = sealedRepository(workspace);
       await runJson(["init"], { env });
       await runJson(["backup", "--config", server.configPath, "--text-dumps"], { env });
       const target = join(workspace, "restored");
