@@ -16,7 +16,7 @@ export function listenForInterruption(onFirst: (signal: NodeJS.Signals) => void)
     onFirst(signal);
     controller.abort(
       new CyrvaultError("INTERRUPTED", "interrupted", {
-        hint: "what was stored so far is reused by the next run",
+        hint: "run it again: what a backup had stored by then is not read once more",
       }),
     );
   };

@@ -5,5 +5,5 @@ export function parseBytes(text: string, option = "--checkpoint-bytes"): number 
   const [, number, unit = ""] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
   const bytes = Number(number) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
   if (bytes > 0) return bytes;
-  throw new CyrvaultError("USAGE", `${option} ${text}: not a size`, { hint: "write 500M or 4G" });
+  throw new CyrvaultError("USAGE", `${option} ${text}: not a size`, { hint: "write 500K, 500M or 4G" });
 }

@@ -3,7 +3,7 @@ import { contentSize } from "../manifest/content.ts";
 import type { MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { filesystemOf, LinkTable } from "../restore/link-table.ts";
-import { requireSomeMeant } from "../restore/nothing-meant.ts";
+import { requireDumpsIfMeant, requireSomeMeant } from "../restore/nothing-meant.ts";
 import type { RestoreOptions } from "../restore/options.ts";
 import { findFiles, placesOf } from "../restore/places.ts";
 import { messageDirectory, requireSoundFile, requireSoundMailbox } from "../restore/require-sound.ts";
@@ -43,7 +43,7 @@ export async function planExport(
   const tree = new ExportTree(options.mappings, await findFiles(places, root, source));
   const planning = new Planning(root, source, selection, tree);
   await planning.countMailboxes(options);
-  await planning.countFiles();
+  await planning.countFiles(options);
   const { counts, links } = planning;
   return { counts, root, options, selection, tree, links };
 }
@@ -71,13 +71,14 @@ class Planning {
     requireSomeMeant(this.#root, options, this.counts, this.#lost);
   }
 
-  async countFiles(): Promise<void> {
+  async countFiles(options: ExportOptions): Promise<void> {
     for await (const file of this.#entries.files()) {
       requireSoundFile(file, this.#tree);
       if (file.content === undefined) continue;
       this.counts.files++;
       this.counts.bytes += contentSize(file.content);
     }
+    requireDumpsIfMeant(this.#root, options, this.counts, this.#lost);
   }
 
   async #countMailbox(mailbox: MailboxEntry): Promise<void> {

@@ -25,6 +25,24 @@ export function requireSomeMeant(
     throw noMailboxMeant(root, lost.mailboxes);
 }
 
+/**
+ * A backup of every day has its other parts, or its server had none of the kind; dumps are there only when they were asked for.
+ *
+ * @throws {CyrvaultError} `USAGE`.
+ */
+export function requireDumpsIfMeant(
+  { backup }: ManifestRoot,
+  { only }: Pick<RestoreOptions, "only">,
+  found: { readonly mailboxes: number; readonly files: number },
+  lost: { readonly files: number },
+): void {
+  const isMeant = only.length > 0 && only.every(({ part }) => part === "text-dumps");
+  if (isMeant && found.mailboxes + found.files + lost.files === 0)
+    throw new CyrvaultError("USAGE", `${backup} has no text dumps`, {
+      hint: "it was made without --text-dumps; cyrvault ls BACKUP --text-dumps lists those of another",
+    });
+}
+
 function noMailboxMeant({ backup }: ManifestRoot, lost: number): CyrvaultError {
   if (lost > 0)
     return new CyrvaultError(

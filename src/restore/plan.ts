@@ -10,7 +10,7 @@ import type { PageSource } from "../manifest/pages-io.ts";
 import { isLost } from "../manifest/sound-pages.ts";
 import { baseName, normalise, parentOf } from "../source/view.ts";
 import { filesystemOf, LinkTable } from "./link-table.ts";
-import { requireSomeMeant } from "./nothing-meant.ts";
+import { requireDumpsIfMeant, requireSomeMeant } from "./nothing-meant.ts";
 import type { RestoreOptions, RestorePlan } from "./options.ts";
 import { findFiles, placesOf } from "./places.ts";
 import { mailboxFilePath, messageDirectory, requireSoundFile, requireSoundMailbox } from "./require-sound.ts";
@@ -114,6 +114,7 @@ class Planning {
       this.space.add(file.path, 1, size);
       if (await this.#stands(file)) this.#wouldOverwrite(this.#tree.locate(file.path));
     }
+    requireDumpsIfMeant(this.#root, this.#options, this.counts, this.#lost);
   }
 
   async #countMailbox(mailbox: MailboxEntry): Promise<void> {

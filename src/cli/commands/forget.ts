@@ -97,7 +97,9 @@ ${example(
       }
       await table.end();
       const verb = dryRun ? "would go" : "forgotten";
-      output.note(`${counted(count, "backup")} ${verb}, ${staying.length} stay.`);
+      const others = named.length === 0 ? "" : " of those named";
+      const rest = named.length > 0 && staying.length === 0 ? "" : `, ${staying.length}${others} stay`;
+      output.note(`${counted(count, "backup")} ${verb}${rest}.`);
     });
     return undefined;
   });

@@ -222,6 +222,10 @@ describe.each(LAYOUTS)("of a server with the %s layout", (layout) => {
       code: "USAGE",
       hint: expect.stringContaining("default"),
     });
+    await expect(fails({ only: [{ part: "text-dumps" }] })).rejects.toMatchObject({
+      code: "USAGE",
+      hint: expect.stringContaining("without --text-dumps"),
+    });
     await expect(fails({ uids: parseUidSet("1") })).rejects.toMatchObject({ code: "USAGE" });
     const mailboxes = [fromText(inboxes()[0] ?? "")];
     await expect(fails({ mailboxes, uids: parseUidSet("999999") })).rejects.toMatchObject({
