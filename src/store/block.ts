@@ -1,4 +1,5 @@
 /** A block before compression: the heads of its objects, then their tails, in the same order. */
+import { giveBack } from "../base/give-back.ts";
 import type { StoredObject } from "./object.ts";
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_TARGET } from "./pack-types.ts";
 
@@ -9,6 +10,8 @@ export class BlockBuilder {
   #headBytes = 0;
   #tailBytes = 0;
   #objectCount = 0;
+  /** Too large to be kept; the block last taken may still lie in it. */
+  #outgrown: Buffer[] = [];
 
   /** @param bytesTarget - when a block is full. Default: that of most blocks. */
   constructor(bytesTarget = BLOCK_BYTES_TARGET) {
@@ -40,6 +43,7 @@ export class BlockBuilder {
   add(object: StoredObject): void {
     if (this.rawBytes + object.head.length + object.tail.length > BLOCK_BYTES_MAX)
       throw new RangeError(`an object has at most ${BLOCK_BYTES_MAX} bytes`);
+    for (const buffer of this.#outgrown.splice(0)) giveBack(buffer);
     this.#heads = append(this.#heads, this.#headBytes, object.head, this.#bytesTarget);
     this.#tails = append(this.#tails, this.#tailBytes, object.tail, this.#bytesTarget);
     this.#headBytes += object.head.length;
@@ -56,10 +60,15 @@ export class BlockBuilder {
     this.#tailBytes = 0;
     this.#objectCount = 0;
     // What one large object needed is not kept for good.
-    const bytesKept = 2 * this.#bytesTarget;
-    if (this.#heads.length > bytesKept) this.#heads = Buffer.allocUnsafeSlow(this.#bytesTarget / 4);
-    if (this.#tails.length > bytesKept) this.#tails = Buffer.allocUnsafeSlow(this.#bytesTarget / 4);
+    this.#heads = this.#kept(this.#heads);
+    this.#tails = this.#kept(this.#tails);
     return raw;
+  }
+
+  #kept(buffer: Buffer): Buffer {
+    if (buffer.length <= 2 * this.#bytesTarget) return buffer;
+    this.#outgrown.push(buffer);
+    return Buffer.allocUnsafeSlow(this.#bytesTarget / 4);
   }
 }
 
@@ -70,6 +79,7 @@ function append(buffer: Buffer, length: number, bytes: Uint8Array, bytesTarget: 
     const wanted = Math.min(2 * buffer.length, bytesTarget);
     target = Buffer.allocUnsafeSlow(Math.max(length + bytes.length, wanted));
     buffer.copy(target, 0, 0, length);
+    giveBack(buffer);
   }
   target.set(bytes, length);
   return target;
