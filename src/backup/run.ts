@@ -30,6 +30,7 @@ import { MessagePipeline } from "./pipeline/pipeline.ts";
 import { verifyLarge } from "./pipeline/verify-large.ts";
 import { startWorkers } from "./pipeline/worker-pool.ts";
 import { MailboxProcessor } from "./process-mailboxes.ts";
+import { racyAt } from "./racy.ts";
 import { countingLeftOut, type LeftOutCount } from "./restrict-messages.ts";
 import type { BackupContext, MadeBackup } from "./run-context.ts";
 import { RunLimits } from "./run-limits.ts";
@@ -39,9 +40,6 @@ import { type StartedBackup, startBackup } from "./start-backup.ts";
 import { captureSurveyedFiles } from "./survey-files.ts";
 import { surveyServer } from "./survey-server.ts";
 import { makeTextDumps } from "./text-dumps.ts";
-
-/** Timestamps this close to the cut may hide a later change of the same tick. */
-const RACY_NS = 2_000_000_000n;
 
 export async function runBackup(options: BackupOptions, context: BackupContext): Promise<BackupResult> {
   try {
@@ -132,8 +130,7 @@ class BackupRun {
     this.#mailboxFindings = countingLeftOut(this.#findings, this.#leftOut);
     this.#limits = new RunLimits(options.limits ?? {}, { ...context, letGo: context.cut?.letGo });
     this.#files = new FileCapture(run.writer, this.#findings, this.#limits.pace, context.live?.holder);
-    const racyFromNs = BigInt(Math.min(startedMs, context.cut?.cutMs ?? startedMs)) * 1_000_000n - RACY_NS;
-    this.#isRacy = ({ mtimeNs, ctimeNs }) => mtimeNs >= racyFromNs || ctimeNs >= racyFromNs;
+    this.#isRacy = racyAt(Math.min(startedMs, context.cut?.cutMs ?? startedMs));
     this.#backup = backup;
     this.#began = context.clock.monotonicMs();
     this.#lastCheckpoint = { atMs: this.#began, bytes: 0 };

@@ -1,5 +1,5 @@
 /** `--excluded absent`: the mailbox list comes back without the names of mailboxes that are not there. */
-import { toText } from "../base/byte-string.ts";
+import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import { readDatabase } from "../cyrus/database.ts";
 import { encodeFlat } from "../cyrus/flat.ts";
@@ -18,11 +18,13 @@ const LIST_BYTES_MAX = 64 * 1024 * 1024;
 
 export class AbsentNames {
   readonly #names: ReadonlySet<string>;
+  readonly #places: ReadonlySet<ByteString>;
   readonly #source: PageSource;
   #isDone = false;
 
   constructor(root: ManifestRoot, source: PageSource, { excluded }: Pick<RestoreOptions, "excluded">) {
     this.#names = new Set(excluded === "absent" ? excludedNames(root, true) : []);
+    this.#places = placesOfList(root);
     this.#source = source;
   }
 
@@ -38,7 +40,7 @@ export class AbsentNames {
    * @throws {CyrvaultError} `REPOSITORY_DAMAGED`, `OBJECT_MISSING`.
    */
   async contentFor({ path, content }: FileEntry): Promise<IndexContent | undefined> {
-    if (this.#names.size === 0 || !path.endsWith("/mailboxes.db")) return undefined;
+    if (this.#names.size === 0 || !this.#places.has(path)) return undefined;
     if (content === undefined || contentSize(content) > LIST_BYTES_MAX) return undefined;
     const parts: Uint8Array[] = [];
     for await (const part of readContent(content, this.#source)) parts.push(part);
@@ -66,4 +68,17 @@ export class AbsentNames {
       throw error;
     }
   }
+}
+
+/**
+ * Where the server has it, as configured and below the configdirectory as it was found (symbolic links may lie between).
+ * Copies of it, as Cyrus keeps them in `db.backup1` and `db.backup2`, come back as they were.
+ */
+function placesOfList({ cyrus, roots }: ManifestRoot): ReadonlySet<ByteString> {
+  const configured = cyrus.layout["mailboxList"];
+  if (configured === undefined) return new Set();
+  const list = fromText(configured);
+  const name = list.slice(list.lastIndexOf("/") + 1) as ByteString;
+  const config = roots.filter(({ kind }) => kind === "config");
+  return new Set([list, ...config.map(({ path }) => joinPath(path, name))]);
 }

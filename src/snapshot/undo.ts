@@ -153,28 +153,26 @@ async function destroyAll(names: readonly string[], host: SnapshotHost): Promise
 
 /**
  * What is wanted is that it runs. A command that only starts what does not run fails where somebody else has started it,
- * or where it was never stopped. One that is just ending must not be taken for one that serves: it is asked again for a
- * while, until it has either started or is still the same master.
+ * or where it was never stopped. One that is just ending must not be taken for one that serves: for a while it is asked
+ * again, until it has started or there still is a master.
  */
 async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: SnapshotHost): Promise<void> {
-  const master = (): number | undefined => {
+  const runs = (): boolean => {
     const facts = host.facts();
-    return (thing.config === undefined ? runningMasters(facts.processes) : mastersOf(facts, thing.config)).at(
-      0,
-    )?.pid;
+    const { config } = thing;
+    return (config === undefined ? runningMasters(facts.processes) : mastersOf(facts, config)).length > 0;
   };
-  let before = master();
+  let ranBefore = runs();
   for (const pauseMs of [...RUNS_PAUSES_MS, undefined]) {
     const result = await host.run(thing.start);
     if (result.exitCode === 0) return;
-    const now = master();
-    if (now === undefined && before === undefined)
+    const isRunning = runs();
+    if (pauseMs === undefined && isRunning) return;
+    if (pauseMs === undefined || !(isRunning || ranBefore))
       throw commandFailed(`cannot give back ${describeHeld(thing)}`, thing.start, result);
-    if (pauseMs === undefined && now !== undefined) return;
-    before = now;
-    await host.sleep(pauseMs ?? 0);
+    ranBefore = isRunning;
+    await host.sleep(pauseMs);
   }
-  throw new CyrvaultError("SNAPSHOT_FAILED", `cannot give back ${describeHeld(thing)}: it has just ended`);
 }
 
 async function thaw(at: ByteString, host: SnapshotHost): Promise<void> {

@@ -79,8 +79,10 @@ async function printTextDumps(
   { objects }: Repository,
   root: ManifestRoot,
 ): Promise<void> {
+  const dumps = await textDumpsOf(root, objects);
+  if (dumps.length === 0 && !json) output.note(`${root.backup} was made without --text-dumps.`);
   const table = output.table([{ title: "TEXT DUMP" }, { title: "SIZE", align: "right" }, { title: "PATH" }]);
-  for (const { name, bytes, path } of await textDumpsOf(root, objects)) {
+  for (const { name, bytes, path } of dumps) {
     if (json) await output.object({ textDump: name, bytes, path });
     else await table.row(name, humanBytes(bytes), path);
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
@@ -94,6 +94,10 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   const all = await mailboxesOf(await backUp(server));
   const excluded = all.find(({ messages }) => messages > 2);
   if (excluded === undefined) throw new Error("no mailbox with messages");
+  const list = "conf/mailboxes.db";
+  const olderList = "conf/db.backup1/mailboxes.db";
+  mkdirSync(join(server, "conf/db.backup1"), { recursive: true });
+  copyFileSync(join(server, list), join(server, olderList));
   const stored = await backUp(server, new Map(), { excludeMailboxes: [excluded.name] });
 
   const empty = dir.in("empty");
@@ -113,7 +117,7 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   );
   // Its name is not in the list that comes back; without the option it is.
   const listOf = (target: string) => {
-    const database = readDatabase(readFileSync(join(target, server, "conf/mailboxes.db")));
+    const database = readDatabase(readFileSync(join(target, server, list)));
     if (!database.readable) throw new Error("the mailbox list cannot be read");
     return [...readMailboxList(database.records)].flatMap((item) =>
       item.kind === "entry" ? [item.entry.name] : [],
@@ -121,4 +125,7 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   };
   expect(listOf(absent)).toEqual(listOf(empty).filter((name) => name !== excluded.name));
   expect(listOf(empty)).toContain(excluded.name);
+  expect(readFileSync(join(absent, server, olderList)), "Cyrus's own copy").toEqual(
+    readFileSync(join(server, olderList)),
+  );
 });
