@@ -228,7 +228,7 @@ class ExportRun {
       verifyContent(content, this.#context.signal),
     );
     if (verified === undefined) return undefined;
-    this.#account.noteWritten(serverPath, "written", owned.mode);
+    this.#account.noteWritten(serverPath, { became: "written", ownerSet: true }, owned.mode);
     const { size } = verified;
     await this.#tar.begin({ ...owned, mode: modeOfFile(owned.mode), path, type: "file", size });
     await writeContent(this.#tar, serverPath, verified, content);

@@ -24,6 +24,8 @@ export class RestoreAccount {
   readonly #beganMs: number;
   readonly #done = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
 
+  readonly #outcomes = { written: 0, replaced: 0, same: 0, kept: 0 };
+
   /** @param verb - what becomes of a file. */
   constructor(
     verb: keyof typeof PHASES,
@@ -53,10 +55,15 @@ export class RestoreAccount {
     this.#progress.add({ items: 1 }, this.#clock.monotonicMs());
   }
 
-  /** What there is to say of a file that is in its place. @param mode - as on the server. */
+  /** What there is to say of a message or a file that is in its place. @param mode - as on the server. */
   noteWritten(serverPath: ByteString, outcome: WriteOutcome, mode: number): void {
-    this.findings.addOutcome(serverPath, outcome);
+    this.noteOutcome(serverPath, outcome);
     if (hasSetId(mode)) this.findings.addSetIdDropped(serverPath);
+  }
+
+  noteOutcome(serverPath: ByteString, outcome: WriteOutcome): void {
+    this.#outcomes[outcome.became]++;
+    this.findings.addOutcome(serverPath, outcome);
   }
 
   noteGoodCopy(serverPath: ByteString): void {
@@ -81,6 +88,10 @@ export class RestoreAccount {
       this.findings.add("object-damaged", "error", serverPath, `not ${this.#verb}: ${error.message}`);
       return undefined;
     }
+  }
+
+  get outcomes(): RestoreResult["outcomes"] {
+    return { ...this.#outcomes };
   }
 
   get summary(): Summary {

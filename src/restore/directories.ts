@@ -53,7 +53,7 @@ export class RestoredDirectories {
     const all = [...this.#known].sort(([a], [b]) => b.length - a.length);
     for (const [real, { path, stat }] of all) {
       const attributes = this.#attributes(stat);
-      if (!setOwner(real, attributes)) this.#findings.addOutcome(path, "owner-not-set");
+      if (!setOwner(real, attributes)) this.#findings.addOwnerNotSet(path);
       const hasMode = setDirectoryMode(real, attributes.mode);
       if (!applyTime(real, attributes.mtimeNs) || !hasMode) this.#findings.addNotOurs(path);
     }

@@ -36,10 +36,14 @@ export class RestoreFindings {
     if (this.shown.length < FINDINGS_SHOWN) this.shown.push({ code, severity, path, message });
   }
 
+  addOutcome(path: ByteString, { became, ownerSet }: WriteOutcome): void {
+    if (became === "kept") this.add("differs-kept", "note", path, "was there already and was left as it is");
+    if (!ownerSet) this.addOwnerNotSet(path);
+  }
+
   /** Owners are one finding, whatever there is to restore. */
-  addOutcome(path: ByteString, outcome: WriteOutcome): void {
-    if (outcome === "kept") this.add("differs-kept", "note", path, "was there already and was left as it is");
-    if (outcome !== "owner-not-set" || this.#ownersRefused) return;
+  addOwnerNotSet(path: ByteString): void {
+    if (this.#ownersRefused) return;
     this.#ownersRefused = true;
     this.add(
       "owner-not-set",

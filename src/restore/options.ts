@@ -72,7 +72,9 @@ export interface RestorePlan {
   readonly resumes: boolean;
   /** Where the room does not suffice; undefined: it does, as far as can be told. */
   readonly spaceShort: { readonly path: string; readonly needed: number; readonly free: number } | undefined;
-  /** Files that stand in the way; the first 1000. */
+  /** Messages and files in whose place something is already, the same or not. */
+  readonly standing: number;
+  /** Their paths; the first 1000. */
   readonly wouldOverwrite: readonly string[];
 }
 
@@ -82,6 +84,8 @@ export interface RestoreResult {
   readonly messages: number;
   readonly files: number;
   readonly bytes: number;
+  /** Of all messages and files: nothing was there, something else was and was replaced, the same was, something was and stays. */
+  readonly outcomes: Readonly<Record<"written" | "replaced" | "same" | "kept", number>>;
   /** The first 1000. */
   readonly findings: readonly RestoreFinding[];
   readonly findingsTotal: number;

@@ -57,6 +57,7 @@ export async function planRestore(
         .filter(({ from }) => selection.everything || planning.space.isUsed(from))
         .map(({ from, to }) => ({ from: toText(from), to: toText(to) })),
       resumes,
+      standing: planning.standing,
       wouldOverwrite: planning.wouldOverwrite,
     },
     root,
@@ -72,6 +73,7 @@ class Planning {
   readonly counts = { mailboxes: 0, messages: 0, files: 0, bytes: 0 };
   readonly links = new LinkTable();
   readonly wouldOverwrite: string[] = [];
+  standing = 0;
   readonly space: SpaceNeeded;
   readonly #options: RestoreOptions;
   readonly #root: ManifestRoot;
@@ -176,6 +178,7 @@ class Planning {
   }
 
   #wouldOverwrite(path: ByteString): void {
+    this.standing++;
     if (this.wouldOverwrite.length < WOULD_OVERWRITE_SHOWN) this.wouldOverwrite.push(toText(path));
   }
 }
@@ -205,10 +208,8 @@ export function requireSafe({ plan, options, tree, places, selection }: Prepared
   }
   const [first] = plan.wouldOverwrite;
   if (first !== undefined) {
-    const { length } = plan.wouldOverwrite;
-    const count = length < WOULD_OVERWRITE_SHOWN ? `${length}` : `${length} or more`;
     throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${first} is there already`, {
-      hint: `${count} such files; --overwrite never leaves them, --overwrite if-different replaces what differs`,
+      hint: `${plan.standing} such files; --overwrite never leaves them, --overwrite if-different replaces what differs`,
     });
   }
   if (plan.spaceShort !== undefined) {

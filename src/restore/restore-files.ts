@@ -40,7 +40,7 @@ export class FileRestorer {
     const linked = this.#links.find(serverPath, content, stat);
     const outcome = linked !== undefined && writeLink(linked, path, existing);
     if (outcome !== false) {
-      account.findings.addOutcome(serverPath, outcome);
+      account.noteOutcome(serverPath, outcome);
       account.count("files", 0);
       return;
     }
@@ -70,6 +70,6 @@ export class FileRestorer {
     if (outcome === undefined) return false;
     account.noteWritten(serverPath, outcome, attributes.mode);
     account.count("files", size);
-    return outcome !== "kept";
+    return outcome.became !== "kept";
   }
 }

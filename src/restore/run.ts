@@ -109,7 +109,7 @@ class RestoreRun {
     syncFilesystems([...roots, tree.target]);
     rmSync(toFsPath(journalPath(options.target)), { force: true });
     const blocks = context.workers?.objects.usage.bytes;
-    return { backup: root.backup, ...account.summary, blocks, runbook };
+    return { backup: root.backup, ...account.summary, outcomes: account.outcomes, blocks, runbook };
   }
 
   async #restoreFile(entry: FileEntry): Promise<void> {

@@ -36,7 +36,14 @@ export type Existing =
   /** Compare; write anew what differs. */
   | "replace";
 
-export type WriteOutcome = "written" | "same" | "kept" | "owner-not-set";
+export interface WriteOutcome {
+  /** `written`: nothing was there. `same`: these bytes were. `kept`: something else was, and stays. */
+  readonly became: "written" | "replaced" | "same" | "kept";
+  /** Only root may give a file to somebody else. */
+  readonly ownerSet: boolean;
+}
+
+export const KEPT: WriteOutcome = { became: "kept", ownerSet: true };
 
 export type MakeContent = () => AsyncIterable<Uint8Array>;
 
@@ -57,8 +64,8 @@ export async function writeFile(
   // Only what interrupts us can leave a part of a file behind, and a part must not look like what was there before.
   if (existing === "keep") return await writeBeside(path, content, attributes, "keep");
   if (existing === "refuse" || statOf(path) === undefined) {
-    const written = await writeNew(path, content, attributes);
-    if (written !== undefined) return written;
+    const owned = await writeNew(path, content, attributes);
+    if (owned !== undefined) return { became: "written", ownerSet: owned };
   }
   const standing = (await isSame(path, content)) ? finishStanding(path, attributes) : "shared";
   if (standing !== "shared") return standing;
@@ -70,18 +77,19 @@ export async function writeFile(
 export function writeLink(source: ByteString, path: ByteString, existing: Existing): WriteOutcome | false {
   try {
     linkSync(toHeldPath(source), toHeldPath(path));
-    return "written";
+    return { became: "written", ownerSet: true };
   } catch (error) {
     const code = systemCode(error);
     if (code === "EXDEV" || code === "EMLINK" || code === "EPERM" || code === "ENOENT") return false;
     if (code !== "EEXIST") throw ioError(`cannot link ${toText(path)}`, error);
   }
   const [a, b] = [statOf(source), statOf(path)];
-  if (a !== undefined && a.ino === b?.ino && a.dev === b.dev) return "same";
-  if (existing === "keep") return "kept";
+  if (a !== undefined && a.ino === b?.ino && a.dev === b.dev) return { became: "same", ownerSet: true };
+  if (existing === "keep") return KEPT;
   if (existing === "refuse") return false;
   remove(path);
-  return writeLink(source, path, "refuse");
+  const linked = writeLink(source, path, "refuse");
+  return linked === false ? linked : { ...linked, became: "replaced" };
 }
 
 export function writeSymlink(
@@ -90,20 +98,22 @@ export function writeSymlink(
   attributes: Attributes,
   existing: Existing,
 ): WriteOutcome {
+  let became: WriteOutcome["became"] = "written";
   try {
     symlinkSync(toFsPath(target), toHeldPath(path));
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw ioError(`cannot make the symbolic link ${toText(path)}`, error);
-    if (existing === "keep") return "kept";
+    if (existing === "keep") return KEPT;
     if (readLink(path) !== target) {
       if (existing === "refuse") throw inTheWay(path);
       remove(path);
-      return writeSymlink(path, target, attributes, "refuse");
+      return { ...writeSymlink(path, target, attributes, "refuse"), became: "replaced" };
     }
+    became = "same";
   }
-  const owned = setOwner(path, attributes);
+  const ownerSet = setOwner(path, attributes);
   setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
-  return owned ? "written" : "owner-not-set";
+  return { became, ownerSet };
 }
 
 export function inTheWay(path: ByteString): CyrvaultError {
@@ -141,12 +151,12 @@ export async function isSame(path: ByteString, content: MakeContent): Promise<bo
   }
 }
 
-/** @returns undefined: there is something. */
+/** @returns whether the owner could be set; undefined: there is something. */
 async function writeNew(
   path: ByteString,
   content: MakeContent,
   attributes: Attributes,
-): Promise<"written" | "owner-not-set" | undefined> {
+): Promise<boolean | undefined> {
   let fd: number | undefined;
   let owned: boolean;
   try {
@@ -168,7 +178,7 @@ async function writeNew(
   }
   closeSync(fd);
   setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
-  return owned ? "written" : "owner-not-set";
+  return owned;
 }
 
 async function writeBeside(
@@ -180,24 +190,25 @@ async function writeBeside(
   const there = statOf(path);
   if (existing === "keep" && there !== undefined) {
     // Another time is difference enough: only what an earlier restore may have written is read.
-    return there.mtimeNs === attributes.mtimeNs && (await isSame(path, content)) ? "same" : "kept";
+    const isWhole = there.mtimeNs === attributes.mtimeNs && (await isSame(path, content));
+    return isWhole ? { became: "same", ownerSet: true } : KEPT;
   }
   if (there !== undefined) refuseDirectory(path);
   const part = joinPath(parentOf(path), PART_NAME);
   if (statOf(part) !== undefined) remove(part);
-  const outcome = await writeNew(part, content, attributes);
-  if (outcome === undefined) throw inTheWay(part);
+  const ownerSet = await writeNew(part, content, attributes);
+  if (ownerSet === undefined) throw inTheWay(part);
   try {
     if (existing === "replace") renameSync(toHeldPath(part), toHeldPath(path));
     else if (!takePlace(part, path)) {
       remove(part);
-      return "kept";
+      return KEPT;
     }
   } catch (error) {
     unlinkSync(toHeldPath(part));
     throw ioError(`cannot write ${toText(path)}`, error);
   }
-  return outcome;
+  return { became: there === undefined ? "written" : "replaced", ownerSet };
 }
 
 /** @returns false: somebody was quicker. */
@@ -253,10 +264,7 @@ export function finishOpen(fd: number, path: ByteString, { mode, uid, gid }: Att
  * @returns `shared`: it has other names and other attributes, and was left alone. Whoever linked it here may not be
  *   entitled to change what it is elsewhere.
  */
-export function finishStanding(
-  path: ByteString,
-  attributes: Attributes,
-): "same" | "owner-not-set" | "shared" {
+export function finishStanding(path: ByteString, attributes: Attributes): WriteOutcome | "shared" {
   let fd: number;
   try {
     fd = openSync(toHeldPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -267,19 +275,16 @@ export function finishStanding(
     const there = fstatSync(fd, { bigint: true });
     if (there.nlink > 1n) return asItShouldBe(there, attributes);
     const owned = finishOpen(fd, path, attributes);
-    return applyTime(path, attributes.mtimeNs) && owned ? "same" : "owner-not-set";
+    return { became: "same", ownerSet: applyTime(path, attributes.mtimeNs) && owned };
   } finally {
     closeSync(fd);
   }
 }
 
-function asItShouldBe(
-  there: BigIntStats,
-  { mode, uid, gid, mtimeNs }: Attributes,
-): ReturnType<typeof finishStanding> {
+function asItShouldBe(there: BigIntStats, { mode, uid, gid, mtimeNs }: Attributes): WriteOutcome | "shared" {
   if (Number(there.mode & 0o7777n) !== modeOfFile(mode) || there.mtimeNs !== mtimeNs) return "shared";
-  if (Number(there.uid) === uid && Number(there.gid) === gid) return "same";
-  return process.geteuid?.() === 0 ? "shared" : "owner-not-set";
+  const ownerSet = Number(there.uid) === uid && Number(there.gid) === gid;
+  return !ownerSet && process.geteuid?.() === 0 ? "shared" : { became: "same", ownerSet };
 }
 
 function remove(path: ByteString): void {

@@ -11,7 +11,7 @@ import { example, type Register } from "../command.ts";
 import { addExcludedOptions } from "../excluded-options.ts";
 import { EXIT } from "../exit-codes.ts";
 import { noteRestoreFindings } from "../findings-text.ts";
-import { counted, humanBytes, humanDuration } from "../humanise.ts";
+import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import type { Output } from "../output.ts";
 import { addSelectionOptions, type SelectionGiven, selectionOptions } from "../selection-options.ts";
 import { workerThreads } from "../threads.ts";
@@ -50,7 +50,7 @@ export const registerRestore: Register = (program, act) => {
       const choose = { server: given.server, nowMs: clock.nowMs() };
       const root = await chooseBackup(repository, selector, choose, session.onUnreadable);
       const prepared = await planRestore(options, root, repository.objects);
-      if (!json) output.note(planText(prepared.plan));
+      if (!json) output.note(planText(prepared.plan, options.overwrite));
       if (given.dryRun === true) {
         if (json) await output.object({ ...prepared.plan, findings: [], seconds: 0, dryRun: true });
         return undefined;
@@ -102,6 +102,7 @@ function restoreObject(result: RestoreResult): object {
     messages,
     files,
     bytes,
+    outcomes: result.outcomes,
     findings: findings.map(findingObject),
     findingsTotal,
     seconds,
@@ -111,27 +112,43 @@ function restoreObject(result: RestoreResult): object {
   };
 }
 
-function planText(plan: RestorePlan): string {
-  const {
-    backup,
-    mailboxes,
-    messages,
-    files,
-    bytes,
-    spaceNeeded,
-    spaceFree,
-    roots,
-    resumes,
-    wouldOverwrite,
-  } = plan;
+function planText(plan: RestorePlan, overwrite: RestoreOptions["overwrite"]): string {
+  const { backup, mailboxes, messages, files, bytes, spaceNeeded, spaceFree, roots, resumes } = plan;
   const lines = [
     `Restore of ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)}.`,
     `  space needed ${humanBytes(spaceNeeded)}, free ${humanBytes(spaceFree)}`,
     ...roots.map(({ from, to }) => `  ${from} → ${to}`),
   ];
   if (resumes) lines.push("  goes on with a restore that was interrupted");
-  for (const path of wouldOverwrite.slice(0, IN_THE_WAY_SHOWN)) lines.push(`  is there already: ${path}`);
+  lines.push(...standingLines(plan, overwrite));
   return lines.join("\n");
+}
+
+function standingLines(
+  { standing, wouldOverwrite }: RestorePlan,
+  overwrite: RestoreOptions["overwrite"],
+): string[] {
+  if (standing === 0) return [];
+  if (overwrite === "if-different")
+    return [
+      `  ${counted(standing, "file")} there already: compared, and written anew where the backup has something else`,
+    ];
+  if (overwrite === "never") return [`  ${counted(standing, "file")} there already, left as they are`];
+  const shown = wouldOverwrite.slice(0, IN_THE_WAY_SHOWN);
+  const lines = shown.map((path) => `  is there already: ${path}`);
+  return standing > shown.length ? [...lines, `  … and ${humanCount(standing - shown.length)} more`] : lines;
+}
+
+/** Nothing, where nothing was there. */
+function outcomesText({ written, replaced, same, kept }: RestoreResult["outcomes"]): string | undefined {
+  if (replaced + same + kept === 0) return undefined;
+  const parts = [
+    `${humanCount(written)} were missing and came back`,
+    `${humanCount(replaced)} differed and were replaced`,
+    `${humanCount(same)} were the same already`,
+    ...(kept > 0 ? [`${humanCount(kept)} were there and stay as they are`] : []),
+  ];
+  return `  of ${counted(written + replaced + same + kept, "message and other file", "messages and other files")} ${parts.join(", ")}`;
 }
 
 async function printResult(output: Output, result: RestoreResult): Promise<void> {
@@ -141,6 +158,8 @@ async function printResult(output: Output, result: RestoreResult): Promise<void>
   await output.text(
     `Restored ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in ${humanDuration(seconds * 1000)}; every byte compared with what was stored.`,
   );
+  const outcomes = outcomesText(result.outcomes);
+  if (outcomes !== undefined) await output.text(outcomes);
   if (blocks !== undefined && blocks.needed > 0)
     await output.text(
       `  ${humanBytes(blocks.opened)} of blocks opened for ${humanBytes(blocks.needed)} of objects (${(blocks.opened / blocks.needed).toFixed(2)})`,

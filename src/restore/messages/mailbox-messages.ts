@@ -127,7 +127,7 @@ export class MailboxMessages {
       account.findings.add("not-linked", "note", serverPath, why);
       return false;
     }
-    account.findings.addOutcome(serverPath, outcome);
+    account.noteOutcome(serverPath, outcome);
     account.count("messages", 0);
     return true;
   }
@@ -137,7 +137,7 @@ export class MailboxMessages {
     account.noteWritten(pathOf(place.directory.path, uid), outcome, attributes.mode);
     account.count("messages", bytes);
     // What was left as it was may be something else.
-    if (outcome !== "kept" && linked !== undefined)
+    if (outcome.became !== "kept" && linked !== undefined)
       prepared.links.written(place.filesystem, linked, place.path);
   }
 }

@@ -3,6 +3,7 @@ import type { ByteString } from "../../base/byte-string.ts";
 import type { BlockPlace, PackId } from "../../store/pack-types.ts";
 import type { SealContext } from "../../store/seal-context.ts";
 import type { Attributes } from "../attributes.ts";
+import type { WriteOutcome } from "../write-file.ts";
 
 /** A block that messages of a task need, with all that opening it takes. */
 export interface TaskBlock {
@@ -54,7 +55,7 @@ export interface WriteTask {
  * What became of one message. `again`: nothing was written, and whoever restores messages one by one has to look at it:
  * it is damaged, or something is in its place.
  */
-export type MessageOutcome = "written" | "same" | "owner-not-set" | "again";
+export type MessageOutcome = WriteOutcome | "again";
 
 export interface WriteResult {
   /** One for each message. */

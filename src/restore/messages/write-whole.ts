@@ -39,7 +39,7 @@ export function writeWhole(
   }
   closeSync(fd);
   setMtimeNs(inItsDirectory(path), attributes.mtimeNs);
-  return owned ? "written" : "owner-not-set";
+  return { became: "written", ownerSet: owned };
 }
 
 /** Whether a regular file is there and has these bytes. */

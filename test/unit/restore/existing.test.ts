@@ -58,6 +58,12 @@ beforeEach(() => {
 
 const differences = () => compareTrees(tree, readTree(restored), comparable);
 
+/** Files that are taken away before a restore. */
+function mailboxesAndSieve(): number {
+  const inSieve = [...tree].filter(([path, { type }]) => path.startsWith("sieve/") && type === "file");
+  return 1 + inSieve.length;
+}
+
 function someMessage(): string {
   const [first = ""] = messageFiles(server);
   return join(target, first);
@@ -117,7 +123,8 @@ test("a message that is there is refused too when only messages are asked for", 
 });
 
 test("never: what is there stays, whatever it is, and what is missing comes", async () => {
-  await restoreTo(target, stored);
+  const first = await restoreTo(target, stored);
+  expect(first.outcomes).toEqual({ written: first.messages + first.files, replaced: 0, same: 0, kept: 0 });
   const message = someMessage();
   writeFileSync(message, "changed by somebody");
   rmSync(join(restored, "conf/mailboxes.db"));
@@ -130,6 +137,9 @@ test("never: what is there stays, whatever it is, and what is missing comes", as
   expect(readFileSync(join(restored, "conf/a-link"), "utf8")).toBe("a file now");
   expect(readTree(restored).get("spool")?.mode).toBe(0o711);
   const kept = [message.slice(target.length), join(server, "conf/a-link")];
+  const whole = first.messages + first.files;
+  expect(result.outcomes).toMatchObject({ written: mailboxesAndSieve(), replaced: 0, kept: 1 });
+  expect(result.outcomes.same).toBe(whole - 1 - result.outcomes.written);
   expect(result.findings.map(({ code, path }) => [code, path]).sort()).toEqual(
     kept.map((path) => ["differs-kept", path]).sort(),
   );
@@ -155,7 +165,8 @@ test("if-different: what differs becomes what the backup has, the rest gets its 
   symlinkSync("elsewhere", join(restored, "conf/a-link"));
   rmSync(join(restored, "conf/mailboxes.db"));
   symlinkSync("/etc/hostname", join(restored, "conf/mailboxes.db"));
-  await restoreTo(target, stored, { overwrite: "if-different" });
+  const { messages, files, outcomes } = await restoreTo(target, stored, { overwrite: "if-different" });
+  expect(outcomes).toEqual({ written: 0, replaced: 4, same: messages + files - 4, kept: 0 });
   expect(differences()).toEqual([]);
   expect(readTree(restored).get(fourth.slice(restored.length + 1))?.inode).toBe(sameInode);
 });

@@ -1,0 +1,56 @@
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { generateServer } from "../../../src/sample/generate.ts";
+import { type TempDir, tempDir } from "../../support/temp-dir.ts";
+import { run } from "./fake-terminal.ts";
+
+// Each restore syncs its filesystem: one in memory has nothing to sync.
+if (existsSync("/dev/shm")) process.env["TMPDIR"] = "/dev/shm";
+
+let dir: TempDir;
+let server: string;
+let repo: string;
+
+beforeAll(async () => {
+  dir = tempDir();
+  server = dir.in("server");
+  repo = dir.in("repository");
+  generateServer(server, { users: 1, foldersPerUser: 1, messages: 6, days: 3 });
+  await run(["init", "--no-encryption", "--repo", repo]);
+  await run(["backup", "--quiet", "--repo", repo, "--config", join(server, "etc/imapd.conf")]);
+});
+
+afterAll(() => dir.remove());
+
+test("a restore onto what is there already says how much was the same, replaced and missing", async () => {
+  const target = dir.in("target");
+  const restore = (...more: string[]) =>
+    run(["restore", "--quiet", "--repo", repo, "latest", "--target", target, ...more]);
+  const first = await restore("--json");
+  expect(first.code).toBe(0);
+  const { messages, files, outcomes } = JSON.parse(first.stdout);
+  const total = messages + files;
+  expect(outcomes).toEqual({ written: total, replaced: 0, same: 0, kept: 0 });
+
+  const again = await restore("--overwrite", "if-different");
+  expect(again.stderr).not.toContain("is there already");
+  expect(again.stderr).toMatch(/\d+ files there already: compared, and written anew where/);
+  expect(again.stdout).toContain(
+    `of ${total} messages and other files 0 were missing and came back, 0 differed and were replaced, ${total} were the same already`,
+  );
+
+  const conf = join(target, server, "conf");
+  const [gone = "", changed = ""] = readdirSync(conf).filter((name) => name.endsWith(".db"));
+  rmSync(join(conf, gone));
+  writeFileSync(join(conf, changed), "something else");
+  const planned = await restore("--overwrite", "if-different", "--dry-run", "--json");
+  expect(JSON.parse(planned.stdout).standing).toBeGreaterThanOrEqual(messages);
+  const never = await restore("--overwrite", "never");
+  expect(never.stderr).toMatch(/\d+ files there already, left as they are/);
+  expect(never.stdout).toContain(
+    `1 were missing and came back, 0 differed and were replaced, ${total - 2} were the same already, 1 were there and stay as they are`,
+  );
+  const last = await restore("--overwrite", "if-different", "--json");
+  expect(JSON.parse(last.stdout).outcomes).toEqual({ written: 0, replaced: 1, same: total - 1, kept: 0 });
+});
