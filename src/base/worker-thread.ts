@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CyrvaultError, type ErrorCode } from "./errors.ts";
+import { entryUrl, RUNS_FROM_SOURCE } from "./package-files.ts";
 
 /** V8's young generation: what a worker needs for a message dies at once, so a small one is enough. */
 const YOUNG_GENERATION_MB = 8;
@@ -17,12 +18,13 @@ export interface ThreadError {
   readonly system: string | undefined;
 }
 
-/** @param entry - its module's source; from a build the module built of it is started. */
-export function startThread(entry: URL, workerData: unknown): Worker {
+/** @param entry - its module's source, below `src/`; from a build the module built of it is started. */
+export function startThread(entry: string, workerData: unknown): Worker {
   const options = { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } };
-  return import.meta.url.endsWith(".ts")
-    ? new Worker(bootFromSource(entry), { ...options, eval: true })
-    : new Worker(new URL(entry.href.replace(/\.ts$/, ".js")), options);
+  const url = entryUrl(entry);
+  return RUNS_FROM_SOURCE
+    ? new Worker(bootFromSource(url), { ...options, eval: true })
+    : new Worker(url, options);
 }
 
 export function toThreadError(error: unknown): ThreadError {

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { type ByteString, fromText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { PACKAGE_ROOT } from "../base/package-files.ts";
 import { parseSpan } from "../retention/parse-rules.ts";
 import type { SnapshotHost } from "../snapshot/host.ts";
 import type { Provider, Quiesce } from "../snapshot/method.ts";
@@ -76,7 +77,7 @@ export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
         start: startLockChild,
       });
     case "freeze": {
-      const ownPaths = [stateDirectory, process.execPath, import.meta.dirname].flatMap((path) =>
+      const ownPaths = [stateDirectory, process.execPath, PACKAGE_ROOT].flatMap((path) =>
         path === undefined ? [] : [fromText(path)],
       );
       return new FreezeQuiesce({ host, provider: provider.name, ownPaths, watchdog: startWatchdog });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { isCyrvaultError } from "../base/errors.ts";
+import { PACKAGE_ROOT } from "../base/package-files.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { type RepositoryFacts, readmeText } from "./readme.ts";
 import { serverPage, serverPageName } from "./server-page.ts";
@@ -60,5 +61,5 @@ async function holds(backend: Backend, name: string, bytes: Buffer): Promise<boo
 }
 
 function shippedReader(): Buffer {
-  return readFileSync(join(import.meta.dirname, "../../docs/formats/reader.py"));
+  return readFileSync(join(PACKAGE_ROOT, "docs/formats/reader.py"));
 }

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { CyrvaultError } from "../base/errors.ts";
+import { entryUrl, RUNS_FROM_SOURCE } from "../base/package-files.ts";
 import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import type { CommandResult } from "./host.ts";
 
@@ -50,9 +51,8 @@ const READY_MS_MAX = 20_000;
 
 /** In a session of its own: no Ctrl-C and no closing terminal reaches it. */
 export const startWatchdog: StartWatchdog = async (task) => {
-  const isSource = import.meta.url.endsWith(".ts");
-  const entry = new URL(`./quiesce-watchdog-entry.${isSource ? "ts" : "js"}`, import.meta.url);
-  const loader = isSource ? ["--import", createRequire(import.meta.url).resolve("tsx")] : [];
+  const entry = entryUrl("snapshot/quiesce-watchdog-entry.ts");
+  const loader = RUNS_FROM_SOURCE ? ["--import", createRequire(import.meta.url).resolve("tsx")] : [];
   keepFilesFromChildren();
   const child = spawn(process.execPath, [...loader, fileURLToPath(entry), JSON.stringify(task)], {
     detached: true,

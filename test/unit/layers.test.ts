@@ -44,13 +44,16 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   koffi: /^base\/posix/,
 };
 
+/** Begins the path of a module that is named from `src/`, not from the file that names it. */
+const SOURCE = "./src:";
+
 interface Import {
   readonly specifier: string;
   /** Erased by the compiler: the statement imports types alone. */
   readonly typeOnly: boolean;
 }
 
-/** Static, type-only, re-exported and dynamic imports, and modules started as workers by `new URL`. */
+/** Static, type-only, re-exported and dynamic imports, and modules that begin threads and processes. */
 function importsOf(source: string): Import[] {
   const found: Import[] = [];
   for (const match of source.matchAll(/\b(import|export)\b([^;"'`()]*?)\bfrom\s*(["'])([^"']+)\3/g)) {
@@ -64,8 +67,8 @@ function importsOf(source: string): Import[] {
   for (const match of source.matchAll(/\bimport\s*(?:\(\s*)?(["'`])([^"'`]+)\1/g)) {
     found.push({ specifier: match[2] ?? "", typeOnly: false });
   }
-  for (const match of source.matchAll(/new URL\(\s*(["'`])([^"'`]+)\1\s*,\s*import\.meta\.url/g)) {
-    found.push({ specifier: match[2] ?? "", typeOnly: false });
+  for (const match of source.matchAll(/\b(?:startThread|entryUrl)\(\s*(["'`])([^"'`]+)\1/g)) {
+    found.push({ specifier: `${SOURCE}${match[2]}`, typeOnly: false });
   }
   return found;
 }
@@ -85,7 +88,9 @@ function violation(file: string, { specifier, typeOnly }: Import): string | unde
       return `${file}: files of a repository go through base/file-system.ts, no ${specifier}`;
     return undefined;
   }
-  const target = posix.join(posix.dirname(file), specifier);
+  const target = specifier.startsWith(SOURCE)
+    ? specifier.slice(SOURCE.length)
+    : posix.join(posix.dirname(file), specifier);
   if (target.startsWith("..")) return `${file}: ${specifier} leaves src/`;
   const targetFolder = target.split("/")[0] as string;
   if (targetFolder === folder || folder === "cli") {
@@ -146,7 +151,7 @@ test.each([
   ["an import for its effects", "chunker/a.ts", 'import "../manifest/b.ts";'],
   ["a dynamic import", "source/a.ts", 'const b = await import("../store/b.ts");'],
   ["a type taken by import()", "store/a.ts", 'let b: import("../manifest/b.ts").B;'],
-  ["a worker", "base/a.ts", 'new Worker(new URL("../backup/worker.js", import.meta.url));'],
+  ["a worker", "base/a.ts", 'startThread("backup/worker.ts", {});'],
   ["a use case that imports another", "backup/a.ts", 'import { b } from "../restore/b.ts";'],
   ["a use case that imports the one built on it", "restore/a.ts", 'import { b } from "../export/b.ts";'],
   ["a use case that imports the command line", "check/a.ts", 'import { b } from "../cli/b.ts";'],

@@ -33,7 +33,7 @@ function inThisThread(settings: WorkerSettings): MessageWorkerPort {
 function inOwnThread(settings: WorkerSettings): MessageWorkerPort {
   const unwritten = new Unwritten();
   const start: WorkerStart = { settings, unwritten: unwritten.shared };
-  const thread = startThread(new URL("./worker-entry.ts", import.meta.url), start);
+  const thread = startThread("backup/pipeline/worker-entry.ts", start);
   const waiting = new Map<number, Waiter>();
   let calls = 0;
   let ended: Error | undefined;

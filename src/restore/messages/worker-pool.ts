@@ -34,7 +34,7 @@ function inThisThread(backend: Backend, settings: WorkerSettings): RestoreWorker
 }
 
 function inOwnThread(start: WorkerStart): RestoreWorkerPort {
-  const thread = startThread(new URL("./worker-entry.ts", import.meta.url), start);
+  const thread = startThread("restore/messages/worker-entry.ts", start);
   const waiting: { resolve: (result: WriteResult) => void; reject: (error: Error) => void }[] = [];
   let ended: Error | undefined;
 
