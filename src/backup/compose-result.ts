@@ -14,6 +14,7 @@ export async function composeResult(
   source: PageSource,
   measured: {
     readonly directories: BackupResult["directories"];
+    readonly renamed: number;
     readonly storedBytes: number;
     readonly seconds: number;
   },
@@ -31,6 +32,7 @@ export async function composeResult(
       unchanged: counts.unchanged,
       new: counts.new,
       gone: counts.gone,
+      renamed: measured.renamed,
     },
     messages: { total: counts.messages, new: counts.messagesNew, read: counts.messagesRead },
     bytes: { ...root.bytes, stored: measured.storedBytes },

@@ -29,6 +29,7 @@ export interface Processed {
   unchanged: number;
   new: number;
   gone: number;
+  renamed: number;
   messages: number;
   messageBytes: number;
   files: number;

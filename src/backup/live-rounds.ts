@@ -238,6 +238,8 @@ class Tally {
     const gone = (this.#first?.root.counts.gone ?? 0) + (this.#first?.tasks.length ?? 0) - stayed;
     return {
       ...made,
+      // What was renamed during the rounds is new, and gone.
+      renamed: this.#first?.renamed ?? 0,
       root: {
         ...root,
         parent: parents.backup?.backup,

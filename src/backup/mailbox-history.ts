@@ -28,6 +28,8 @@ export class MailboxHistory {
   /** uniqueid to the name that a mailbox had in the parent and has no longer. Made when it is first asked for. */
   #gone: ReadonlyMap<ByteString, ByteString> | undefined;
   #stillThere = 0;
+  /** Names that mailboxes of today had in the parent. */
+  readonly #earlierNames = new Set<ByteString>();
 
   /**
    * @param tasks - all mailboxes of today.
@@ -48,26 +50,35 @@ export class MailboxHistory {
     );
   }
 
-  /** Names of the parent that are there no longer. Known when all of today's mailboxes have been asked for. */
+  /** Mailboxes of the parent that are there no longer. Known when all of today's have been asked for, as what follows. */
   get goneCount(): number {
-    return (this.#backup?.mailboxes.entries ?? 0) - this.#stillThere;
+    return (this.#backup?.mailboxes.entries ?? 0) - this.#stillThere - this.renamedCount;
+  }
+
+  /** Mailboxes of the parent that have another name now, by their uniqueid. */
+  get renamedCount(): number {
+    return this.#earlierNames.size;
   }
 
   /** Newest first. */
   async before(task: PlacedTask): Promise<MailboxEntry[]> {
     const found: MailboxEntry[] = [];
+    let stands = false;
     for (let i = 0; i < this.#cursors.length; i++) {
       const entry = await this.#cursors[i]?.take(task.name);
-      if (entry === undefined) continue;
-      if (this.#parents[i] === this.#backup) this.#stillThere++;
-      if (!isOther(entry, task)) found.push(entry);
+      if (entry === undefined || isOther(entry, task)) continue;
+      if (this.#parents[i] === this.#backup) stands = true;
+      found.push(entry);
     }
-    if (found.length > 0 || this.#backup === undefined) return found;
+    if (stands) this.#stillThere++;
+    if (stands || this.#backup === undefined) return found;
     const uniqueid = task.list?.uniqueid ?? uniqueidOfPlace(task.place);
-    if (uniqueid === undefined) return [];
+    if (uniqueid === undefined) return found;
     this.#gone ??= await this.#findGone(this.#backup);
     const oldName = this.#gone.get(uniqueid);
-    if (oldName === undefined) return [];
+    if (oldName === undefined) return found;
+    this.#earlierNames.add(oldName);
+    if (found.length > 0) return found;
     const renamed = await findInPageTree(this.#backup.mailboxes, oldName, this.#source, mailboxPages);
     return renamed === undefined ? [] : [renamed];
   }

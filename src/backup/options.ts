@@ -62,6 +62,8 @@ export interface BackupResult {
     readonly unchanged: number;
     readonly new: number;
     readonly gone: number;
+    /** Of those that are not new: they had another name in the parent, and the same uniqueid. */
+    readonly renamed: number;
   };
   readonly messages: { readonly total: number; readonly new: number; readonly read: number };
   readonly bytes: {

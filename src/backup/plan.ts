@@ -33,6 +33,8 @@ export interface BackupPlan {
     readonly unchanged: number;
     readonly new: number;
     readonly gone: number;
+    /** Of those that are not new. */
+    readonly renamed: number;
   };
   /** Records in the indexes of mailboxes that are new or changed, less what the parent has of them: what may have to be read. */
   readonly messagesToReadAtMost: number;
@@ -84,7 +86,7 @@ export async function planBackup(
     findings,
   );
   const history = new MailboxHistory(source, parents, tasks);
-  const counts = { total: tasks.length, changed: 0, unchanged: 0, new: 0, gone: 0 };
+  const counts = { total: tasks.length, changed: 0, unchanged: 0, new: 0, gone: 0, renamed: 0 };
   let messagesToReadAtMost = 0;
   for (const task of tasks) {
     const befores = await history.before(task);
@@ -97,6 +99,7 @@ export async function planBackup(
     }
   }
   counts.gone = history.goneCount;
+  counts.renamed = history.renamedCount;
   await history.close();
   return {
     server: name,

@@ -41,5 +41,6 @@ export interface MadeBackup {
   readonly tasks: MailboxTasks;
   /** By position of the task, see `Processed`. */
   readonly takenOver: Uint8Array;
+  readonly renamed: number;
   readonly directories: BackupResult["directories"];
 }

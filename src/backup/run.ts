@@ -57,7 +57,7 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
     const began = context.clock.monotonicMs();
     const makeOne = (given: StartedBackup, mustLookAgain?: LookAgain) =>
       new BackupRun(options, context, given, mustLookAgain).make();
-    const { root, directories } =
+    const { root, renamed, directories } =
       context.live === undefined
         ? await makeOne(started)
         : await makeInRounds(context.live, started, makeOne);
@@ -67,6 +67,7 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
     await context.onCommitted?.(root);
     return await composeResult(root, context.repository.objects, {
       directories,
+      renamed,
       storedBytes: run.writer.stats.storedBytes + rootBytes.length,
       seconds: (context.clock.monotonicMs() - began) / 1000,
     });
@@ -169,7 +170,13 @@ class BackupRun {
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
       const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing, cut?.view);
-      return { root, tasks: kept, takenOver: processed.takenOver, directories: surveyed.directories };
+      return {
+        root,
+        tasks: kept,
+        takenOver: processed.takenOver,
+        renamed: processed.renamed,
+        directories: surveyed.directories,
+      };
     } finally {
       this.#findings.discard();
       await pipeline.close();
@@ -305,6 +312,7 @@ class BackupRun {
       unchanged: 0,
       new: 0,
       gone: 0,
+      renamed: 0,
       messages: 0,
       messageBytes: 0,
       files: 0,
@@ -330,7 +338,8 @@ class BackupRun {
       await breathe();
     }
     await history.close();
-    return { ...processed, gone: history.goneCount, tree: await writer.finish() };
+    const { goneCount, renamedCount } = history;
+    return { ...processed, gone: goneCount, renamed: renamedCount, tree: await writer.finish() };
   }
 
   #checkpointIsDue(bytesRead: number): boolean {

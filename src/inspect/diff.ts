@@ -48,48 +48,64 @@ export async function diffBackups(
   const changes: { readonly name: ByteString; readonly change: MailboxChange }[] = [];
   const removed: MailboxEntry[] = [];
   const added: MailboxEntry[] = [];
+  /** Another mailbox under the same name: one of the two may have another name on the other side. */
+  const exchanged: { readonly before: MailboxEntry; readonly after: MailboxEntry }[] = [];
+  const noteChanged = async (was: MailboxEntry, is: MailboxEntry): Promise<void> => {
+    const aspects = changedAspects(was, is);
+    const isRenamed = was.name !== is.name;
+    if (aspects.length === 0 && !isRenamed) return;
+    const messages = await countChanges(was.messagePages, is.messagePages, source);
+    const mailbox = toText(is.name);
+    const change: MailboxChange = isRenamed
+      ? { change: "renamed", mailbox, from: toText(was.name), aspects, messages }
+      : { change: "changed", mailbox, aspects, messages };
+    changes.push({ name: is.name, change });
+  };
   for await (const found of diffPageTrees(before.mailboxes, after.mailboxes, source, mailboxPages)) {
     if (found.change === "added") added.push(found.after);
     else if (found.change === "removed") removed.push(found.before);
-    else {
-      const aspects = changedAspects(found.before, found.after);
-      if (aspects.length === 0) continue;
-      const messages = await countChanges(found.before.messagePages, found.after.messagePages, source);
-      changes.push({
-        name: found.after.name,
-        change: { change: "changed", mailbox: toText(found.after.name), aspects, messages },
-      });
-    }
+    else if (areTwo(found.before, found.after)) exchanged.push(found);
+    else await noteChanged(found.before, found.after);
   }
-  const goneById = new Map(removed.map((entry) => [entry.uniqueid, entry]));
-  const renamed = new Set<MailboxEntry>();
-  for (const entry of added) {
+  const goneById = new Map(
+    [...removed, ...exchanged.map((pair) => pair.before)].map((entry) => [entry.uniqueid, entry]),
+  );
+  /** Earlier state by the present one; each once. */
+  const renamed = new Map<MailboxEntry, MailboxEntry>();
+  const moved = new Set<MailboxEntry>();
+  for (const entry of [...added, ...exchanged.map((pair) => pair.after)]) {
     const earlier = entry.uniqueid === undefined ? undefined : goneById.get(entry.uniqueid);
-    if (earlier === undefined || renamed.has(earlier)) {
-      const messages = { added: entry.messages, removed: 0 };
-      const change: MailboxChange = { change: "added", mailbox: toText(entry.name), aspects: [], messages };
-      changes.push({ name: entry.name, change });
+    if (earlier === undefined || moved.has(earlier)) continue;
+    moved.add(earlier);
+    renamed.set(entry, earlier);
+  }
+  for (const pair of exchanged) {
+    if (moved.has(pair.before) || renamed.has(pair.after)) {
+      removed.push(pair.before);
+      added.push(pair.after);
+    } else await noteChanged(pair.before, pair.after);
+  }
+  for (const entry of added) {
+    const earlier = renamed.get(entry);
+    if (earlier !== undefined) {
+      await noteChanged(earlier, entry);
       continue;
     }
-    renamed.add(earlier);
-    changes.push({
-      name: entry.name,
-      change: {
-        change: "renamed",
-        mailbox: toText(entry.name),
-        from: toText(earlier.name),
-        aspects: changedAspects(earlier, entry),
-        messages: await countChanges(earlier.messagePages, entry.messagePages, source),
-      },
-    });
+    const messages = { added: entry.messages, removed: 0 };
+    const change: MailboxChange = { change: "added", mailbox: toText(entry.name), aspects: [], messages };
+    changes.push({ name: entry.name, change });
   }
   for (const entry of removed) {
-    if (renamed.has(entry)) continue;
+    if (moved.has(entry)) continue;
     const messages = { added: 0, removed: entry.messages };
     const change: MailboxChange = { change: "removed", mailbox: toText(entry.name), aspects: [], messages };
     changes.push({ name: entry.name, change });
   }
   return changes.sort((a, b) => compareBytes(a.name, b.name)).map(({ change }) => change);
+}
+
+function areTwo(before: MailboxEntry, after: MailboxEntry): boolean {
+  return before.uniqueid !== undefined && after.uniqueid !== undefined && before.uniqueid !== after.uniqueid;
 }
 
 /** By UID. A mailbox made anew under the name (another uidvalidity) has other messages throughout. */

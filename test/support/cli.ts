@@ -98,6 +98,7 @@ export interface BackupResult {
     readonly unchanged: number;
     readonly new: number;
     readonly gone: number;
+    readonly renamed: number;
   };
   readonly messages: { readonly total: number; readonly new: number; readonly read: number };
   readonly bytes: {

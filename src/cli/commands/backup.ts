@@ -281,13 +281,18 @@ function planText(plan: BackupPlan): string {
     ...roots.map(
       ({ kind, path, readFrom }) => `  ${kind} ${path}${readFrom === path ? "" : `, read from ${readFrom}`}`,
     ),
-    `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
+    mailboxesLine(mailboxes),
     `  at most ${counted(messagesToReadAtMost, "message")} to read`,
     `  ${counted(files.total, "other file")}: ${humanCount(files.toRead)} to read, ${humanBytes(files.bytesToRead)}`,
     ...leftOut.map(({ path, reason }) => `  left out: ${path} (${reason})`),
     ...excluded.map((mailbox) => `  excluded: ${mailbox}`),
   ];
   return lines.join("\n");
+}
+
+function mailboxesLine({ total, gone, renamed, ...states }: BackupResult["mailboxes"]): string {
+  const line = `  ${counted(total, "mailbox", "mailboxes")}: ${humanCount(states.new)} new, ${humanCount(states.changed)} changed, ${humanCount(states.unchanged)} unchanged, ${humanCount(gone)} gone`;
+  return renamed === 0 ? line : `${line}; ${humanCount(renamed)} of them renamed`;
 }
 
 function backupObject(result: BackupResult): object {
@@ -314,7 +319,7 @@ async function printResult(output: Output, result: BackupResult, howTaken: reado
   await output.text(
     [
       `Backup ${backup} of ${server}, ${since}, in ${humanDuration(seconds * 1000)}.`,
-      `  ${counted(mailboxes.total, "mailbox", "mailboxes")}: ${humanCount(mailboxes.new)} new, ${humanCount(mailboxes.changed)} changed, ${humanCount(mailboxes.unchanged)} unchanged, ${humanCount(mailboxes.gone)} gone`,
+      mailboxesLine(mailboxes),
       `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
       `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
       ...howTaken,

@@ -210,7 +210,8 @@ describe("the second backup", () => {
     if (anna === undefined) throw new Error("no mailbox");
     site.server.rename(anna, "user.zoe");
     const second = await site.backUp();
-    expect(second).toMatchObject({ mailboxes: { total: 2 }, messages: { total: 5, ...NOTHING_READ } });
+    expect(second.mailboxes).toMatchObject({ total: 2, new: 0, gone: 0, renamed: 1 });
+    expect(second.messages).toEqual({ total: 5, ...NOTHING_READ });
     expect([...(await site.mailboxes(second)).keys()]).toEqual(["user.bob", "user.zoe"]);
   });
 
@@ -222,11 +223,22 @@ describe("the second backup", () => {
     site.server.rename(anna, "DELETED.user.anna.5F000000");
     site.server.add("user.anna", ["brand new"], { uniqueid: "0123456789abcdef01234567" });
     const second = await site.backUp();
+    expect(second.mailboxes).toMatchObject({ total: 3, new: 1, gone: 0, renamed: 1 });
     expect(second.messages).toEqual({ total: 6, new: 1, read: 1 });
     expect([...(await site.messages(second, "user.anna")).values()].map(({ text }) => text)).toEqual([
       mail("brand new").toString("latin1"),
     ]);
     expect((await site.messages(second, "DELETED.user.anna.5F000000")).size).toBe(3);
+  });
+
+  test("counts a mailbox as gone whose name was taken by a new one", async () => {
+    using site = await twoMailboxes();
+    await site.backUp();
+    const bob = site.server.mailboxes.get("user.bob");
+    if (bob === undefined) throw new Error("no mailbox");
+    site.server.remove(bob);
+    site.server.add("user.bob", ["brand new"], { uniqueid: "0123456789abcdef01234567" });
+    expect((await site.backUp()).mailboxes).toMatchObject({ total: 2, new: 1, gone: 1, renamed: 0 });
   });
 
   test("no longer has a mailbox that was removed, and says how many are gone", async () => {

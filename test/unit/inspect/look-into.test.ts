@@ -218,6 +218,35 @@ describe("diff", () => {
     expect(await diffBackups(before, before, repository.objects)).toEqual([]);
   });
 
+  test("a mailbox is named as renamed where another one has its name now, and another one in its place is changed", async () => {
+    const repository = await newPlain();
+    const before = await storeBackup(repository, {
+      mailboxes: [
+        { name: "user.a", uniqueid: "1" },
+        { name: "user.b", uniqueid: "2" },
+        { name: "user.c", uniqueid: "3" },
+        { name: "user.d", uniqueid: "4" },
+      ],
+    });
+    const after = await storeBackup(repository, {
+      mailboxes: [
+        { name: "DELETED.user.a", uniqueid: "1" },
+        { name: "user.a", uniqueid: "9" },
+        { name: "user.b", uniqueid: "3" },
+        { name: "user.c", uniqueid: "2" },
+        { name: "user.d", uniqueid: "8" },
+      ],
+    });
+    const changes = await diffBackups(before, after, repository.objects);
+    expect(changes.map(({ change, mailbox, from, aspects }) => [change, mailbox, from, aspects])).toEqual([
+      ["renamed", "DELETED.user.a", "user.a", []],
+      ["added", "user.a", undefined, []],
+      ["renamed", "user.b", "user.c", []],
+      ["renamed", "user.c", "user.b", []],
+      ["changed", "user.d", undefined, ["uniqueid"]],
+    ]);
+  });
+
   test("messages that came and went, and flags, are named", async () => {
     const repository = await newPlain();
     const before = await storeBackup(repository, { mailboxes: [anna] });
