@@ -172,12 +172,17 @@ function providerOf(
     case "command": {
       const { snapshotCommand: make, snapshotRemove: remove } = given;
       if (make !== undefined && remove !== undefined)
-        return new CommandProvider({ make, remove, stamp }, host);
+        return new CommandProvider({ make, remove, stamp, writesOut: isStill(given) }, host);
       throw new CyrvaultError("USAGE", "--snapshot command needs --snapshot-command and --snapshot-remove", {
         hint: "where there is nothing to take away, say: --snapshot-remove true",
       });
     }
   }
+}
+
+/** By freezing, the filesystems themselves see to what that means for the view. */
+function isStill({ quiesce }: SnapshotGiven): boolean {
+  return quiesce === "stop" || quiesce === "withlock";
 }
 
 /** @throws {CyrvaultError} `USAGE`. */

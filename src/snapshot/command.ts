@@ -4,6 +4,7 @@ import { CyrvaultError } from "../base/errors.ts";
 import type { CommandOptions, CommandResult, SnapshotHost } from "./host.ts";
 
 const SHOWN_CHARS = 500;
+const WRITE_OUT_MS_MAX = 300_000;
 
 /** A path for a command line, which Node gives as text. @throws {CyrvaultError} `SNAPSHOT_FAILED` for a name that is no text. */
 export function asArgument(path: ByteString): string {
@@ -22,6 +23,17 @@ export async function runOrThrow(
   const result = await host.run(argv, options);
   if (result.exitCode === 0) return result.stdout;
   throw commandFailed(what, argv, result);
+}
+
+/** A snapshot below the filesystem has nothing of what the kernel still keeps in memory. @throws {CyrvaultError} `SNAPSHOT_FAILED`. */
+export async function writeOut(
+  host: Pick<SnapshotHost, "run">,
+  points: readonly ByteString[],
+): Promise<void> {
+  for (const point of points)
+    await runOrThrow(host, `cannot sync ${toText(point)}`, ["sync", "-f", asArgument(point)], {
+      timeoutMs: WRITE_OUT_MS_MAX,
+    });
 }
 
 export function commandFailed(what: string, argv: readonly string[], result: CommandResult): CyrvaultError {

@@ -1,8 +1,9 @@
 /** `--snapshot command`: the administrator's own commands make the view and take it away again. */
 import { type ByteString, fromText, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
+import { mountOf, parseMounts } from "../source/host/mounts.ts";
 import { isWithin, normalise, type PathMapping } from "../source/view.ts";
-import { asArgument, commandFailed } from "./command.ts";
+import { asArgument, commandFailed, writeOut } from "./command.ts";
 import type { Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Provider, TakenView } from "./method.ts";
@@ -14,6 +15,8 @@ export interface CommandHooks {
   /** For /bin/sh. Must work also when `make` failed half-way, and when there is nothing any more. */
   readonly remove: string;
   readonly stamp: string;
+  /** Nobody writes while `make` runs, and what it takes is to be as good as that: what the kernel has not written yet is written first. */
+  readonly writesOut?: boolean;
   /** undefined: as long as it takes. */
   readonly timeoutMs?: number;
 }
@@ -35,12 +38,18 @@ export class CommandProvider implements Provider {
   async plan(places: Places): Promise<readonly string[]> {
     const { make, remove } = this.#hooks;
     this.#environment(places);
-    return [`run: ${make}`, `afterwards: ${remove}`];
+    const points = this.#pointsToWriteOut(places).map(toText);
+    return [
+      ...(points.length === 0 ? [] : [`write out what is still in memory of ${points.join(", ")}`]),
+      `run: ${make}`,
+      `afterwards: ${remove}`,
+    ];
   }
 
   async take(places: Places, holdings: Holdings): Promise<TakenView> {
     const { make, remove, timeoutMs = WITHOUT_LIMIT_MS } = this.#hooks;
     const environment = this.#environment(places);
+    await writeOut(this.#host, this.#pointsToWriteOut(places));
     const cutMs = this.#host.nowMs();
     const argv = ["/bin/sh", "-c", make];
     const mappings = await holdings.hold(
@@ -59,6 +68,13 @@ export class CommandProvider implements Provider {
       torn: undefined,
       check: async () => this.#requireThere(mappings),
     };
+  }
+
+  /** One place of each filesystem. */
+  #pointsToWriteOut({ roots }: Places): readonly ByteString[] {
+    if (this.#hooks.writesOut !== true) return [];
+    const mounts = parseMounts(this.#host.facts().mountInfo);
+    return [...new Set(roots.map((root) => mountOf(root, mounts)?.point ?? root))];
   }
 
   #environment({ roots }: Places): Readonly<Record<string, string>> {

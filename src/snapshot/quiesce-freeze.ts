@@ -8,7 +8,7 @@ import { type ByteString, fromText, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
 import { type Mount, mountOf, parseMounts } from "../source/host/mounts.ts";
-import { asArgument, commandFailed, runOrThrow } from "./command.ts";
+import { asArgument, commandFailed, writeOut } from "./command.ts";
 import type { HeldThing, Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Provider, Quiesce, QuiesceReport } from "./method.ts";
@@ -25,8 +25,6 @@ export interface FreezeInput {
 
 /** Services that wait longer for the disk begin to fail. */
 export const FROZEN_MS_MAX = 10_000;
-/** Dirty pages are written before, so that nobody waits for them. */
-const SYNC_MS_MAX = 300_000;
 
 /** Where whoever takes snapshots writes meanwhile. */
 const OF_THE_SYSTEM = ["/", "/run", "/etc/lvm"].map(fromText);
@@ -60,10 +58,8 @@ export class FreezeQuiesce implements Quiesce {
     const { host, provider, watchdog } = this.#input;
     if (provider !== "command") return;
     const points = (await this.#mounts(places)).map(({ point }) => point);
-    for (const point of points)
-      await runOrThrow(host, `cannot sync ${toText(point)}`, ["sync", "-f", asArgument(point)], {
-        timeoutMs: SYNC_MS_MAX,
-      });
+    // So that nobody waits for it while they are frozen.
+    await writeOut(host, points);
     const started = await watchdog({
       steps: points.map((point) => ({
         take: freeze(point),
@@ -100,9 +96,7 @@ export class FreezeQuiesce implements Quiesce {
     else if ((await this.#watchdog?.bite()) !== true) throw failure;
     return {
       heldMs,
-      broken: late
-        ? `the filesystems were thawed after ${FROZEN_MS_MAX / 1000} s, before the view was taken`
-        : undefined,
+      broken: late ? `the filesystems were thawed after ${FROZEN_MS_MAX / 1000} s` : undefined,
     };
   }
 

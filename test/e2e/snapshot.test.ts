@@ -211,6 +211,36 @@ describeWith(missing, "Cyrus and loop devices are there", "a view of a running C
   });
 });
 
+describeWith(
+  loopMountMissing(),
+  "loop devices are there",
+  "a server at rest, on a disk that is copied",
+  () => {
+    test("is in the view to its last message, though nobody had synced it", async () => {
+      const { workspace, env } = await makeRepository();
+      const { at, image } = mountImage(workspace, "xfs", 320);
+      const size = {
+        layout: "uuid",
+        users: 1,
+        foldersPerUser: 1,
+        messages: 20,
+        documentScale: 0.01,
+      } as const;
+      const { configPath } = generateServer(join(at, "server"), size);
+      const [copy, view] = [join(workspace, "copy.image"), join(workspace, "view")];
+      mkdirSync(view);
+      const make = `cp --sparse=always ${image} ${copy} && mount -o ro,nouuid $(losetup --find --show ${copy}) ${view} && echo ${at}=${view}`;
+      const remove = `if mountpoint -q ${view}; then umount ${view}; fi; losetup --associated ${copy} | cut -d: -f1 | xargs -r losetup --detach`;
+      const hooks = ["--snapshot", "command", "--snapshot-command", make, "--snapshot-remove", remove];
+      const args = ["backup", "--config", configPath, ...hooks, "--quiesce", "stop"];
+      const backup = await runJson<ViewedBackup>(args, { env });
+      expect(backup.view.consistency).toBe("clean: Cyrus was stopped");
+      expect(backup.messages.total).toBe(20);
+      expect(backup.findings).toEqual([]);
+    });
+  },
+);
+
 describeWith(loopMountMissing(), "loop devices are there", "whoever takes a view and is killed", () => {
   /** Programs of these names that run the real ones, and kill whoever has started them at the step that is due. */
   function interpose(workspace: string, ...programs: readonly string[]) {

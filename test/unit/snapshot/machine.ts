@@ -150,6 +150,8 @@ export class Machine implements SnapshotHost {
           return failure(5, `Logical volume ${last} contains a filesystem in use.`);
         this.volumes.delete(last);
         return success();
+      case "sync":
+        return success();
       case "mkdir":
         this.directory(last);
         return success();

@@ -162,12 +162,14 @@ test.each([
 });
 
 describe("a command", () => {
-  const made = (printed: string) => {
+  const made = (printed: string, writesOut = false) => {
     const machine = new Machine();
     for (const path of ["/mnt/a", "/mnt/b"]) machine.directory(path);
     machine.printed = printed;
-    const provider = new CommandProvider({ make: "make", remove: "remove", stamp: "x" }, machine);
-    return { machine, take: () => provider.take(placesAt("/conf", "/spool"), held) };
+    const hooks = { make: "make", remove: "remove", stamp: "x" };
+    const provider = new CommandProvider({ ...hooks, writesOut }, machine);
+    const places = placesAt("/conf", "/spool");
+    return { machine, plan: () => provider.plan(places), take: () => provider.take(places, held) };
   };
 
   test.each([["/conf=/mnt/a\n\n/spool=/mnt/b/\n"], ['{"/conf": "/mnt/a", "/spool": "/mnt/b"}']])(
@@ -184,6 +186,14 @@ describe("a command", () => {
       });
     },
   );
+
+  test("of a server at rest begins when what is in memory of each filesystem is on its disk", async () => {
+    const { machine, plan, take } = made("/=/mnt/a", true);
+    for (const point of ["/", "/spool"]) machine.mount(point, "xfs", "/dev/sda1", `8:${point.length}`);
+    expect(await plan()).toContain("write out what is still in memory of /, /spool");
+    await take();
+    expect(machine.commands).toEqual(["sync -f /", "sync -f /spool", "/bin/sh -c make"]);
+  });
 
   test.each([
     ["/conf=/mnt/a", "does not say where /spool lies"],
