@@ -19,8 +19,8 @@ export interface BackupOptions {
   readonly compression: Compression;
   /** 0: nothing more than needed; 1: every message is read again; 1/30: a thirtieth of the mailboxes, another one each day. */
   readonly scrub: number;
-  /** Worker threads; 0: everything in the caller's thread. */
-  readonly threads: number;
+  /** Worker threads; 0: everything in the caller's thread. Or how many for a server of so many mailboxes. */
+  readonly threads: number | ((mailboxes: number) => number);
   readonly checkpointMs: number;
   readonly checkpointBytes: number;
   /** What a neighbour asks for. undefined: nothing of the kind. */

@@ -145,7 +145,8 @@ class BackupRun {
     const { surveyed, kept, mailboxList, listing } = await this.#look();
 
     const settings = { seal: run.seal, compression: this.#options.compression };
-    const start = () => startWorkers(settings, this.#options.threads);
+    const { threads } = this.#options;
+    const start = () => startWorkers(settings, typeof threads === "number" ? threads : threads(kept.length));
     const pipeline = new MessagePipeline(run.writer, start, this.#limits.pace);
     try {
       const processed = await this.#processMailboxes(kept, surveyed, pipeline);

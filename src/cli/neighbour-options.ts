@@ -2,7 +2,7 @@
 import { statfsSync } from "node:fs";
 import type { Command } from "commander";
 import { limited } from "../backend/limited.ts";
-import type { BackupLimits } from "../backup/options.ts";
+import type { BackupLimits, BackupOptions } from "../backup/options.ts";
 import type { Clock } from "../base/clock.ts";
 import { CyrvaultError, systemCode } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -12,7 +12,7 @@ import { parseSpan } from "../retention/parse-rules.ts";
 import type { WrapBackend } from "./compose.ts";
 import { parseBytes } from "./parse-size.ts";
 import type { Session } from "./session.ts";
-import { neighbourThreads, parseThreads } from "./threads.ts";
+import { neighbourThreads, parseThreads, threadsBeside } from "./threads.ts";
 
 export interface NeighbourGiven {
   readonly threads?: string;
@@ -25,7 +25,10 @@ export interface NeighbourGiven {
 
 export function addNeighbourOptions(command: Command): Command {
   return command
-    .option("--threads <n>", "worker threads (default: half of the cores, two at least, three at most)")
+    .option(
+      "--threads <n>",
+      "worker threads (default: half of the cores, two at least, three at most, one on a server of very many mailboxes)",
+    )
     .option("--priority <priority>", "low: others are served first; normal", "low")
     .option("--read-limit <size>", "read at most so much of the server's files in a second: 50M")
     .option("--upload-limit <size>", "write at most so much into the repository in a second: 10M")
@@ -41,11 +44,14 @@ export function neighbourOptions(
   given: NeighbourGiven,
   clock: Clock,
 ): {
-  readonly threads: number;
+  readonly threads: BackupOptions["threads"];
   readonly limits: BackupLimits;
 } {
   return {
-    threads: given.threads === undefined ? neighbourThreads() : parseThreads(given.threads),
+    threads:
+      given.threads === undefined
+        ? (mailboxes) => threadsBeside(mailboxes, neighbourThreads())
+        : parseThreads(given.threads),
     limits: {
       readRate: optional(given.readLimit, (text) => parseBytes(text, "--read-limit")),
       untilMs: optional(given.maxDuration, (text) => clock.monotonicMs() + parseSpan("--max-duration", text)),

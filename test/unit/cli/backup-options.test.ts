@@ -3,7 +3,7 @@ import { SimulatedClock } from "../../../src/base/clock.ts";
 import { excludedOptions } from "../../../src/cli/excluded-options.ts";
 import { filterOptions, parseOnly } from "../../../src/cli/filter-options.ts";
 import { applyPriority, freeBytesAt, neighbourOptions } from "../../../src/cli/neighbour-options.ts";
-import { neighbourThreads } from "../../../src/cli/threads.ts";
+import { neighbourThreads, threadsBeside } from "../../../src/cli/threads.ts";
 
 const MIB = 1024 * 1024;
 const YEAR_MS = 366 * 86_400_000;
@@ -18,6 +18,20 @@ describe("a good neighbour", () => {
     [64, 3],
   ])("of %i cores it takes %i for threads", (cores, threads) => {
     expect(neighbourThreads(cores)).toBe(threads);
+  });
+
+  test.each([
+    [0, 3, 3],
+    [10_000, 3, 3],
+    [60_000, 3, 2],
+    [150_000, 2, 2],
+    [250_000, 3, 1],
+    [2_000_000, 2, 1],
+  ])("beside %i mailboxes %i threads become %i", (mailboxes, threads, expected) => {
+    expect(threadsBeside(mailboxes, threads)).toBe(expected);
+    const { threads: chosen } = neighbourOptions({}, new SimulatedClock());
+    if (typeof chosen === "number") throw new TypeError("they were not asked for");
+    expect(chosen(mailboxes)).toBe(threadsBeside(mailboxes, neighbourThreads()));
   });
 
   test("limits are read as people write them; the time is over so long from now", () => {
