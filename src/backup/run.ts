@@ -222,7 +222,7 @@ class BackupRun {
   async #survey(listed: ListedMailboxes | undefined): Promise<Surveyed> {
     const { clock, progress, repository, signal } = this.#context;
     const { view, server, parents, run } = this.#given;
-    progress.beginPhase("looking", clock.monotonicMs());
+    progress.beginPhase("looking", clock.monotonicMs(), undefined, "files and directories");
     const before = parents.checkpoints[0] ?? parents.backup;
     const input = {
       view,

@@ -11,6 +11,8 @@ export interface Amount {
 
 export interface ProgressSnapshot {
   readonly phase: string;
+  /** What the items are; undefined: the phase's name says it. */
+  readonly unit?: string | undefined;
   /** In this phase. */
   readonly elapsedMs: number;
   readonly done: Amount;
@@ -33,15 +35,17 @@ const SAMPLE_MS = WINDOW_MS / 60;
 
 export class Progress {
   #phase = "";
+  #unit: string | undefined;
   #startedMs = 0;
   #items = 0;
   #bytes = 0;
   #total: Amount | undefined;
   #samples: Sample[] = [];
 
-  /** Starts counting from nothing. */
-  beginPhase(phase: string, nowMs: number, total?: Amount): void {
+  /** Starts counting from nothing. @param unit - what the items are, in the plural, where the phase's name is not it. */
+  beginPhase(phase: string, nowMs: number, total?: Amount, unit?: string): void {
     this.#phase = phase;
+    this.#unit = unit;
     this.#startedMs = nowMs;
     this.#items = 0;
     this.#bytes = 0;
@@ -68,6 +72,7 @@ export class Progress {
     const done = { items: this.#items, bytes: this.#bytes };
     return {
       phase: this.#phase,
+      unit: this.#unit,
       elapsedMs: Math.max(0, nowMs - this.#startedMs),
       done,
       total: this.#total,

@@ -32,6 +32,8 @@ export interface PackCheckContext {
   readonly errors: CheckErrors;
   readonly signal: AbortSignal | undefined;
   readonly onPack: () => void;
+  /** How many there are. */
+  readonly onListed?: (packs: number) => void;
 }
 
 const PAGE_CACHE_BYTES = 4 * 1024 * 1024;
@@ -45,6 +47,7 @@ export async function checkPacks(context: PackCheckContext): Promise<Map<string,
     const packId = parsePackName(name);
     if (packId !== undefined) ids.push(packId);
   }
+  context.onListed?.(ids.length);
   const packs = new Map<string, CheckedPack>();
   for (const packId of ids) {
     signal?.throwIfAborted();

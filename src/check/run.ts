@@ -80,12 +80,13 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   const count = (items: number, bytes = 0) => progress.add({ items, bytes }, clock.monotonicMs());
 
   progress.beginPhase("packs", began);
-  const packContext = { repository, errors, signal, onPack: () => count(1) };
+  const onListed = (items: number) => progress.setTotal({ items, bytes: 0 });
+  const packContext = { repository, errors, signal, onPack: () => count(1), onListed };
   const packs = await checkPacks(packContext);
   progress.beginPhase("segments", clock.monotonicMs());
   await checkSegments(packContext, packs);
 
-  progress.beginPhase("backups", clock.monotonicMs());
+  progress.beginPhase("backups", clock.monotonicMs(), undefined, "objects");
   const backupContext = { repository, errors, signal, onObject: () => count(1), onBackup: () => undefined };
   const backups = await checkBackups(backupContext);
   await checkCoverage(packContext, backups);
@@ -95,7 +96,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   const data = await readData(options, context, errors, packs, began);
   let affects: Affects | undefined;
   if (errors.total > 0) {
-    progress.beginPhase("who suffers", clock.monotonicMs());
+    progress.beginPhase("who suffers", clock.monotonicMs(), undefined, "objects");
     affects = await findAffected({ repository, errors, signal, onObject: () => count(1) });
   }
   let objects = 0;

@@ -91,7 +91,7 @@ class RepairRun {
     }
     const roots = await readRoots(repository, substitutes);
 
-    progress.beginPhase("saving", clock.monotonicMs());
+    progress.beginPhase("saving", clock.monotonicMs(), undefined, "objects");
     const { recovery, retaker, rebuilder } = await this.#save(roots, twin);
     progress.beginPhase("cutting", clock.monotonicMs());
     await this.#cut(roots, recovery, rebuilder);

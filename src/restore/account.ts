@@ -36,7 +36,7 @@ export class RestoreAccount {
     this.#progress = progress;
     this.#verb = verb;
     this.#beganMs = clock.monotonicMs();
-    progress.beginPhase(PHASES[verb], this.#beganMs, expected);
+    progress.beginPhase(PHASES[verb], this.#beganMs, expected, "files");
   }
 
   count(what: "messages" | "files", bytes: number): void {

@@ -8,10 +8,11 @@ import { readHolds, removeHold } from "../../retention/prune/holds.ts";
 import { type PruneOptions, planPrune, sumBytes } from "../../retention/prune/plan.ts";
 import { forecast, type PruneDone, runPrune } from "../../retention/prune/run.ts";
 import { describeRun } from "../../retention/prune/runs.ts";
+import { type WhyNothing, whyNothingFreed } from "../../retention/prune/why-nothing.ts";
 import { isHere } from "../../store/stale-run.ts";
 import { example, type Register } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
-import { counted, humanBytes, humanDuration } from "../humanise.ts";
+import { counted, humanBytes, humanDuration, humanTime } from "../humanise.ts";
 import { parseLockWait, withLockWait } from "../lock-wait.ts";
 import { parseBytes } from "../parse-size.ts";
 import type { Session } from "../session.ts";
@@ -69,14 +70,14 @@ ${example("cyrvault prune --repo /backup/cyrus --dry-run", 'cyrvault prune --rep
         const plan = await session.withProgress(() =>
           planPrune(options, { repository, clock, progress, here, signal }),
         );
-        return await report(session, { ...forecast(plan), plan }, true, seconds());
+        return await report(session, { ...forecast(plan), plan }, options, true, seconds());
       });
     return await session.withRepository("write", async (repository) => {
       const parts = { repository, clock, progress, here, signal, assemble: assembleMessage };
       const done = await withLockWait(session, parseLockWait(given.lockWait), () =>
         session.withProgress(() => runPrune(options, parts)),
       );
-      return await report(session, done, false, seconds());
+      return await report(session, done, options, false, seconds());
     });
   });
 };
@@ -89,7 +90,13 @@ function pruneOptions({ grace, maxUnused, maxRepack }: Options): PruneOptions {
   };
 }
 
-async function report(session: Session, outcome: Outcome, dryRun: boolean, seconds: number) {
+async function report(
+  session: Session,
+  outcome: Outcome,
+  options: PruneOptions,
+  dryRun: boolean,
+  seconds: number,
+) {
   const { output } = session;
   const { forgotten, marked, unmarked, swept, repacked, waiting, plan, writtenBytes } = outcome;
   const { damaged = [], fenced = [] } = outcome;
@@ -99,6 +106,14 @@ async function report(session: Session, outcome: Outcome, dryRun: boolean, secon
     repacked: sumBytes(repacked),
     ...(writtenBytes !== undefined && { written: writtenBytes }),
   };
+  const stillMarked = new Set(waiting);
+  const why =
+    swept.length > 0
+      ? []
+      : whyNothingFreed(plan, marked.filter((file) => stillMarked.has(file)).length, {
+          nowMs: session.clock.nowMs(),
+          graceMs: options.graceMs,
+        });
   for (const { pack, error } of damaged)
     session.log.error(`a pack stays, because something cannot be read: ${error.message}`, { pack });
   for (const pack of plan.unreadable)
@@ -123,6 +138,11 @@ async function report(session: Session, outcome: Outcome, dryRun: boolean, secon
       packs: plan.total.packs,
       unusedBytes: Math.round(plan.repack.unusedBytes),
       repackLeft: plan.repack.left,
+      whyNothingFreed: why.map(({ reason, ...more }) => ({
+        reason,
+        ...more,
+        ...("dueMs" in more ? { dueMs: undefined, dueAt: new Date(more.dueMs).toISOString() } : {}),
+      })),
       seconds,
     });
   } else {
@@ -134,12 +154,36 @@ async function report(session: Session, outcome: Outcome, dryRun: boolean, secon
       ...(plan.repack.left > 0
         ? [`${counted(plan.repack.left, "pack")} more are left for the next prune.`]
         : []),
+      ...(why.length === 0
+        ? []
+        : [
+            `Nothing ${dryRun ? "would come" : "came"} free: ${why.map((one) => whyText(one, options)).join("; ")}.`,
+          ]),
       ...plan.holding.map((record) => `Waited for: ${describeRun(record)}.`),
       `In ${humanDuration(seconds * 1000)}.`,
     ];
     await output.text(lines.map((line) => line.replace(/ {2}/g, " ")).join("\n"));
   }
   return damaged.length > 0 || plan.unreadable.length > 0 ? EXIT.failed : undefined;
+}
+
+function whyText(why: WhyNothing, { maxUnused }: PruneOptions): string {
+  switch (why.reason) {
+    case "forgotten-in-grace":
+      return `${counted(why.count, "forgotten backup")} can be brought back, the first until ${humanTime(why.dueMs)} (--grace), and what they need stays`;
+    case "forgotten-held":
+      return `kept by a hold or by a command at work: ${counted(why.count, "forgotten backup")}`;
+    case "nothing-forgotten":
+      return "no backup has been forgotten";
+    case "packs-marked":
+      return `${counted(why.count, "pack")} marked, which a prune from ${humanTime(why.dueMs)} on removes`;
+    case "commands-at-work":
+      return `${counted(why.count, "command")} at work may need what is marked`;
+    case "packs-needed":
+      return `backups need something of ${counted(why.count, "pack")}${why.unusedBytes > 0 ? `, and ${humanBytes(why.unusedBytes)} in them that nobody needs is within --max-unused ${Math.round(maxUnused * 1000) / 10}%` : ""}`;
+    case "packs-unreadable":
+      return `nobody can tell what is in ${counted(why.count, "pack")}`;
+  }
 }
 
 async function hold(session: Session, span: string, { reason, lockWait }: Options): Promise<undefined> {

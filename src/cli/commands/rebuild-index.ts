@@ -29,7 +29,7 @@ export const registerRebuildIndex: Register = (program, act) => {
             if (now.phase !== phase) {
               phase = now.phase;
               before = 0;
-              progress.beginPhase(phase, clock.monotonicMs());
+              progress.beginPhase(phase, clock.monotonicMs(), undefined, "objects");
             }
             progress.add({ items: now.objects - before }, clock.monotonicMs());
             before = now.objects;

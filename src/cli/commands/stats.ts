@@ -23,7 +23,7 @@ export const registerStats: Register = (program, act) => {
       const onProgress = (items: number) => progress.add({ items }, clock.monotonicMs());
       const context = { signal, onUnreadable, onProgress };
       const stats = await session.withProgress(async () => {
-        progress.beginPhase("counting", clock.monotonicMs());
+        progress.beginPhase("counting", clock.monotonicMs(), undefined, "objects");
         if (selector === undefined) return await repositoryStats(repository, context);
         const root = await chooseBackup(repository, selector, { server, nowMs: clock.nowMs() }, onUnreadable);
         return await backupStats(repository, root, context);

@@ -41,9 +41,20 @@ export interface PackFile {
   readonly bytes: number;
 }
 
+export interface ForgottenStaying {
+  /** They can be brought back until their time is over. */
+  readonly inGrace: number;
+  /** When the first of those is over; undefined: there are none. */
+  readonly dueMs: number | undefined;
+  /** Their grace time is over, but they have a hold, or a backup at work builds upon them. */
+  readonly held: number;
+}
+
 export interface PrunePlan {
   /** Forgotten backups whose grace time is over. */
   readonly forgotten: readonly string[];
+  /** Other forgotten backups: what they need stays. */
+  readonly forgottenStaying: ForgottenStaying;
   /** Backups of fenced runs: they don't count, and go. */
   readonly voided: readonly string[];
   /** Nothing needs them. */
@@ -56,6 +67,8 @@ export interface PrunePlan {
   readonly leftOver: readonly PackFile[];
   /** Marked; their time has not come. */
   readonly waiting: readonly PackFile[];
+  /** When the time of the first of those comes; undefined: there are none. */
+  readonly waitingDueMs: number | undefined;
   readonly repack: RepackChoice;
   /** What is marked now is swept in the same prune: there is no grace, and nobody to wait for. */
   readonly sweepsAtOnce: boolean;
@@ -94,9 +107,9 @@ export async function planPrune(
   const listed = await listRoots(repository);
   const roots = { ...listed, backups: listed.backups.filter((id) => !gc.voided.has(id)) };
   const voided = listed.backups.filter((id) => gc.voided.has(id));
-  const forgotten = await findExpired(options, context, roots, runs.live);
+  const { expired: forgotten, ...forgottenStaying } = await sortForgotten(options, context, roots, runs.live);
 
-  progress.beginPhase("marking", clock.monotonicMs());
+  progress.beginPhase("marking", clock.monotonicMs(), undefined, "objects");
   const needed = new PlaceBits();
   const spare = new PlaceBits();
   const onObject = () => progress.add({ items: 1 }, clock.monotonicMs());
@@ -109,6 +122,7 @@ export async function planPrune(
   const sweep: PackFile[] = [];
   const leftOver: PackFile[] = [];
   const waiting: PackFile[] = [];
+  let waitingDueMs: number | undefined;
   const staying: PackFile[] = [];
   const orphaned = runsWithoutParents(runs.live, roots);
   const holding = new Set(orphaned);
@@ -130,18 +144,23 @@ export async function planPrune(
       const older = runs.live.filter(({ gcSeen }) => gcSeen < marked.number);
       if (isDue) for (const run of older) holding.add(run);
       if (isDue && older.length === 0 && orphaned.length === 0) sweep.push(file);
-      else waiting.push(file);
+      else {
+        waiting.push(file);
+        waitingDueMs = Math.min(waitingDueMs ?? Number.POSITIVE_INFINITY, dueMs(marked.atMs, nowMs, options));
+      }
     }
   }
   const repack = chooseRepack(await measureUse(context, staying, needed), options);
   return {
     forgotten,
+    forgottenStaying,
     voided,
     mark,
     unmark,
     sweep,
     leftOver,
     waiting,
+    waitingDueMs,
     repack,
     sweepsAtOnce: options.graceMs === 0 && runs.live.length === 0,
     holding: [...holding],
@@ -171,28 +190,42 @@ async function listPacks({ backend, lookup }: Repository): Promise<PackFile[]> {
   return files.sort((a, b) => (a.pack.hex < b.pack.hex ? -1 : 1));
 }
 
-/** Forgotten backups that can be brought back no longer, unless somebody holds one or builds upon it. */
-async function findExpired(
-  { graceMs }: PruneOptions,
+/** `expired`: they can be brought back no longer, and nobody holds one or builds upon it. */
+async function sortForgotten(
+  options: PruneOptions,
   { repository, clock }: PruneContext,
   { backups, forgotten }: RootFiles,
   live: readonly RunRecord[],
-): Promise<string[]> {
+): Promise<ForgottenStaying & { readonly expired: readonly string[] }> {
   const standing = new Set(backups);
   const builtUpon = new Set(live.map(({ parent }) => parent));
+  const nowMs = clock.nowMs();
   const expired: string[] = [];
+  let inGrace = 0;
+  let held = 0;
+  let firstDueMs: number | undefined;
   for (const id of forgotten) {
-    if (standing.has(id) || builtUpon.has(id)) continue;
+    if (standing.has(id)) continue;
     try {
       const found = await readForgotten(repository, id);
-      if (found === undefined || !isExpired(found.forgottenMs, clock.nowMs(), graceMs)) continue;
-      if ((await readTags(repository, id)).hold === undefined) expired.push(id);
+      if (found === undefined) continue;
+      if (!isExpired(found.forgottenMs, nowMs, options.graceMs)) {
+        inGrace++;
+        const due = dueMs(found.forgottenMs, nowMs, options);
+        firstDueMs = Math.min(firstDueMs ?? Number.POSITIVE_INFINITY, due);
+      } else if (builtUpon.has(id) || (await readTags(repository, id)).hold !== undefined) held++;
+      else expired.push(id);
     } catch (error) {
       if (!isCyrvaultError(error)) throw error;
       throw unreadable(forgottenName(id), "its time", error.message, error);
     }
   }
-  return expired;
+  return { expired, inGrace, dueMs: firstDueMs, held };
+}
+
+/** What is dated in the future counts as of now. */
+function dueMs(sinceMs: number, nowMs: number, { graceMs }: PruneOptions): number {
+  return Math.min(sinceMs, nowMs) + graceMs;
 }
 
 export function isExpired(sinceMs: number, nowMs: number, graceMs: number): boolean {

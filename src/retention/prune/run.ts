@@ -202,7 +202,8 @@ class Prune {
     await this.#remove(plan.leftOver);
     const sound = await this.#whoseCopiesAreSound(plan, plan.sweep);
     if (sound.length === 0) return;
-    progress.beginPhase("sweeping", clock.monotonicMs(), { items: sound.length, bytes: sumBytes(sound) });
+    const amount = { items: sound.length, bytes: sumBytes(sound) };
+    progress.beginPhase("sweeping", clock.monotonicMs(), amount, "packs");
     await log.append("sweep", hexOf(sound));
     await this.#remove(sound);
     await repository.lookup.refresh({ mayWrite: true });

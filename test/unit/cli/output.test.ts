@@ -137,6 +137,28 @@ describe("progress", () => {
     });
     expect(line).toBe("mailboxes: 3, 5.0 s");
   });
+  test("what is counted is named where the phase's name does not say it, and nothing is where nothing is counted", () => {
+    const rate = { items: 3100, bytes: 0 };
+    const line = {
+      ...snapshot,
+      phase: "backups",
+      unit: "objects",
+      rate,
+      total: undefined,
+      remainingMs: undefined,
+    };
+    expect(progressLine({ ...line, done: { items: 7012, bytes: 0 } })).toBe(
+      "backups: 7,012 objects, 3,100 objects/s, 5.0 s",
+    );
+    const data = { ...snapshot, phase: "data", done: { items: 0, bytes: 2 ** 30 } };
+    expect(progressLine({ ...data, total: { items: 0, bytes: 2 ** 31 } })).toBe(
+      "data: 1.0 GiB of 2.0 GiB (50 %), 85 MiB/s, 17 s left",
+    );
+    const none = { items: 0, bytes: 0 };
+    expect(progressLine({ ...line, phase: "segments", unit: undefined, done: none, rate: none })).toBe(
+      "segments: 5.0 s",
+    );
+  });
   test("where only items count, the share is theirs", () => {
     const total = { items: 10, bytes: 0 };
     const line = progressLine({
@@ -171,6 +193,9 @@ test.each([
   ["64K", 65_536],
   ["500M", 524_288_000],
   ["4G", 4_294_967_296],
+  ["64k", 65_536],
+  ["500m", 524_288_000],
+  ["4g", 4_294_967_296],
 ])("--checkpoint-bytes %s is a size", (text, bytes) => {
   expect(parseBytes(text)).toBe(bytes);
 });
@@ -182,9 +207,12 @@ test.each(["", "0", "0s", "5", "-1m", "5 m", "5d", "1.2.3s"])(
   },
 );
 
-test.each(["", "0", "4g", "1.5G", "-1", "4GB", "0M"])("--checkpoint-bytes %j is refused", (text) => {
-  expect(() => parseBytes(text)).toThrow("not a size");
-});
+test.each(["", "0", "1.5G", "-1", "4GB", "0M", "4T", "4 G", "g"])(
+  "--checkpoint-bytes %j is refused",
+  (text) => {
+    expect(() => parseBytes(text)).toThrow("not a size");
+  },
+);
 
 test.each([
   [undefined, 0],

@@ -77,6 +77,32 @@ describe("prune", () => {
     expect(stdout).toContain("0 packs marked");
   });
 
+  test("says why nothing came free: nothing forgotten, to be brought back, marked, or needed", async () => {
+    const { repo, backups } = await withTwo();
+    const [oldest = ""] = backups;
+    const prune = async (...args: string[]) => {
+      const { stdout } = await run(["prune", "--repo", repo, ...args]);
+      return /^Nothing (?:came|would come) free: (.*)\.$/m.exec(stdout)?.[1];
+    };
+    const needed = "backups need something of 4 packs";
+    expect(await prune()).toBe(`no backup has been forgotten; ${needed}`);
+    await run(["forget", "--repo", repo, oldest]);
+    const { object } = await json("prune", "--repo", repo, "--dry-run");
+    expect(object.whyNothingFreed).toEqual([
+      { reason: "forgotten-in-grace", count: 1, dueAt: expect.stringMatching(/^\d{4}-.*Z$/) },
+      { reason: "packs-needed", count: 4, unusedBytes: 0 },
+    ]);
+    expect(await prune()).toMatch(
+      new RegExp(`^1 forgotten backup can be brought back, the first until .* stays; ${needed}$`),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(await prune("--grace", "1s")).toMatch(
+      /^2 packs marked, which a prune from .* on removes; backups need something of 2 packs$/,
+    );
+    expect(await prune("--dry-run", "--grace", "0")).toBeUndefined();
+    expect(await prune("--grace", "0")).toBeUndefined();
+  });
+
   test("answers 11 beside another prune and during a hold, unless that ends in time; unlock lists both", async () => {
     const { repo, repository } = await withTwo();
     const other = await repository.startRun({ kind: "prune", server: "", host: hostname() });
