@@ -23,7 +23,7 @@ export function runbookFor(options: RestoreOptions, root: ManifestRoot): (restor
   return (restored) =>
     makeRunbook({
       ...ofBackup,
-      case: caseOf(options),
+      case: caseOf(options, root.server),
       target: toText(options.target),
       excluded: options.excluded,
       ...restored,

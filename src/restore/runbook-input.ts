@@ -1,4 +1,5 @@
 /** What a runbook is made from. */
+import { isListSeries } from "../manifest/list-series.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { RestoreFinding, RestoreOptions } from "./options.ts";
 import type { SiteOptions } from "./runbook-site.ts";
@@ -8,6 +9,7 @@ export type RunbookCase =
   | "everything-lost"
   | "spool-lost"
   | "configuration-lost"
+  | "list-lost"
   | "some-mailboxes"
   | "messages-only";
 
@@ -35,12 +37,15 @@ export function moment(root: ManifestRoot): string {
   return `${new Date(root.cutMs).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
-/** Which loss a restore is for, as far as what was asked for tells. */
-export function caseOf({ only, users, mailboxes, uids }: RestoreOptions): RunbookCase {
+/** Which loss a restore is for, as far as what was asked for tells. @param server - as its backups are kept under. */
+export function caseOf({ only, users, mailboxes, uids }: RestoreOptions, server: string): RunbookCase {
+  if (isListSeries(server)) return "list-lost";
   if (uids !== undefined) return "messages-only";
   if (users.length > 0 || mailboxes.length > 0) return "some-mailboxes";
-  const spool = only.some(({ part }) => part === "partition");
-  const configuration = only.some(({ part }) => part === "configdirectory" || part === "mailbox-list");
+  const has = (...parts: readonly string[]) => only.some(({ part }) => parts.includes(part));
+  if (has("mailbox-list") && !has("configdirectory", "partition", "sieve")) return "list-lost";
+  const spool = has("partition");
+  const configuration = has("configdirectory", "mailbox-list");
   if (spool && !configuration) return "spool-lost";
   return configuration && !spool ? "configuration-lost" : "everything-lost";
 }

@@ -63,6 +63,12 @@ export class RunbookSite {
     return this.at(config === undefined ? "/var/lib/cyrus" : toText(config.path));
   }
 
+  /** `mailboxes.db`, wherever imapd.conf has it. */
+  get mailboxList(): string {
+    const { mailboxList } = this.#root.cyrus.layout;
+    return mailboxList === undefined ? `${this.configDirectory}/mailboxes.db` : this.at(mailboxList);
+  }
+
   /** Directories of these kinds, in the order of imapd.conf. */
   directories(...kinds: readonly string[]): string[] {
     return this.#root.roots

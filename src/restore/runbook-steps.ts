@@ -2,6 +2,8 @@
  * The steps that runbooks are made of. Facts about what Cyrus's tools do are from cyrus-imapd 3.6.1 (imap/reconstruct.c,
  * imap/mailbox.c, imap/ctl_mboxlist.c, imap/ctl_cyrusdb.c) and, where it says so, observed on that version.
  */
+import type { ManifestRoot } from "../manifest/model.ts";
+import { moment } from "./runbook-input.ts";
 import { type RunbookSite, regexp, shell } from "./runbook-site.ts";
 import type { VersionTraits } from "./runbook-version.ts";
 
@@ -336,6 +338,42 @@ export function hereStep(site: RunbookSite): Step {
       { run: `sed -E ${shell(edit)} ${shell(site.at(site.imapdConf))} > ${shell(site.workingConf)}` },
       { run: `grep -n '^@include' ${shell(site.workingConf)} || true` },
       "If that prints something, do the same with the files it names, and let the line name the changed one.",
+    ],
+  };
+}
+
+/** The spool is of today, the list of the backup's day: what is on the disk and not in the list. */
+export function newerFoldersStep(root: ManifestRoot, site: RunbookSite, version: VersionTraits): Step {
+  const since = `-name cyrus.header -newermt ${new Date(root.cutMs).toISOString().slice(0, 19)}Z`;
+  const places = site.directories("partition", "metapartition").map(shell).join(" ");
+  // A backup of the list alone does not know where the mail lies.
+  const named = `sed -nE 's#^(meta)?partition-[^:]*:[[:space:]]*(/.*)$#\\2#p' ${shell(site.workingConf)}`;
+  const find = (then: string) =>
+    places === ""
+      ? `${named} | xargs -rd '\\n' sh -c 'exec find "$@" ${since}${then}' sh`
+      : `find ${places} ${since}${then}`;
+  return {
+    title: "Find folders that are newer than the mailbox list.",
+    lines: [
+      `The list is of ${moment(root)}. Folders made, renamed or given other rights since then:`,
+      { run: find("") },
+      ...(version.byUniqueid
+        ? [
+            "Those that were made or renamed come into the list with the name, rights and uniqueid that their header has. It",
+            "touches nothing but the list:",
+            { run: `${find(" -print0")} | xargs -0 -r ${site.tool("reconstruct", "-P")}` },
+            "A renamed folder is now listed under both names, with one uniqueid. That must not stay so:",
+            {
+              run: `${site.tool("ctl_mboxlist", "-d")} | grep -vE '"mbtype": "[a-z]*d' | grep -oE '"uniqueid": "[^"]*"' | sort | uniq -d`,
+            },
+            "Must print nothing. For each uniqueid that it prints: `ctl_mboxlist -d > list`; take the line with the old name out",
+            "(the last line before } has no comma); move mailboxes.db away; `ctl_mboxlist -u < list`.",
+          ]
+        : [
+            "Each that no list names: `reconstruct -p PARTITION NAME`, with its external name, made from its path. It takes",
+            "uniqueid, rights and names of flags from the header. A renamed folder lies under its new name: move it back, or",
+            "make the new one so and delete the old name.",
+          ]),
     ],
   };
 }

@@ -9,6 +9,7 @@ import {
   derivedStep,
   murderStep,
   neverStep,
+  newerFoldersStep,
   ownerStep,
   proofStep,
   putBackStep,
@@ -129,36 +130,6 @@ function derived(
 ): Step | undefined {
   const { withoutDerivable, withSearch } = selection;
   return derivedStep(site, version, { withoutDerivable, withSearch, spoolIsOlder });
-}
-
-/** The spool is of today, the list of the backup's day: what is on the disk and not in the list. */
-function newerFoldersStep(root: ManifestRoot, site: RunbookSite, version: VersionTraits): Step {
-  const headers = site.directories("partition", "metapartition").map(shell).join(" ");
-  const find = `find ${headers} -name cyrus.header -newermt '${new Date(root.cutMs).toISOString().slice(0, 19)}Z'`;
-  return {
-    title: "Find folders that are newer than the mailbox list.",
-    lines: [
-      `The list is of ${moment(root)}. Folders made, renamed or given other rights since then:`,
-      { run: find },
-      ...(version.byUniqueid
-        ? [
-            "Those that were made or renamed come into the list with the name, rights and uniqueid that their header has. It",
-            "touches nothing but the list:",
-            { run: `${find} -print0 | xargs -0 -r ${site.tool("reconstruct", "-P")}` },
-            "A renamed folder is now listed under both names, with one uniqueid. That must not stay so:",
-            {
-              run: `${site.tool("ctl_mboxlist", "-d")} | grep -vE '"mbtype": "[a-z]*d' | grep -oE '"uniqueid": "[^"]*"' | sort | uniq -d`,
-            },
-            "Must print nothing. For each uniqueid that it prints: `ctl_mboxlist -d > list`; take the line with the old name out",
-            "(the last line before } has no comma); move mailboxes.db away; `ctl_mboxlist -u < list`.",
-          ]
-        : [
-            "Each that no list names: `reconstruct -p PARTITION NAME`, with its external name, made from its path. It takes",
-            "uniqueid, rights and names of flags from the header. A renamed folder lies under its new name: move it back, or",
-            "make the new one so and delete the old name.",
-          ]),
-    ],
-  };
 }
 
 function bringToItsPlace(site: RunbookSite): Step {

@@ -8,6 +8,7 @@
 import { toText } from "../base/byte-string.ts";
 import { escapeForTerminal, escapeLinesForTerminal } from "../base/escape.ts";
 import { moment, type RunbookCase, type RunbookInput } from "./runbook-input.ts";
+import { listLostRunbook } from "./runbook-list.ts";
 import { messagesOnlyRunbook, someMailboxesRunbook } from "./runbook-parts.ts";
 import { RunbookSite } from "./runbook-site.ts";
 import { hereStep, type Step } from "./runbook-steps.ts";
@@ -26,6 +27,8 @@ function stepsFor(input: RunbookInput): Step[] {
   switch (input.case) {
     case "some-mailboxes":
       return someMailboxesRunbook(input, site, version);
+    case "list-lost":
+      return listLostRunbook(input, site, version);
     case "messages-only":
       return messagesOnlyRunbook(input, site, version);
     default: {
@@ -39,6 +42,7 @@ const CASES: Readonly<Record<RunbookCase, string>> = {
   "everything-lost": "everything was lost",
   "spool-lost": "the spool was lost, the configuration directory is whole",
   "configuration-lost": "the configuration directory was lost, the spool is whole",
+  "list-lost": "the mailbox list was lost, everything else is whole",
   "some-mailboxes": "some mailboxes are to come back",
   "messages-only": "some messages are to come back",
 };

@@ -22,6 +22,8 @@ interface Options extends SelectionGiven {
   readonly dryRun?: boolean;
 }
 
+/** Parts after which nothing is left to be done. */
+const COMPLETE: ReadonlySet<string> = new Set(["sieve", "config", "text-dumps"]);
 const IN_THE_WAY_SHOWN = 20;
 /** Beside the command's own. Two already come to about 256 MB, and may go beyond (docs/decisions/0012-restore-in-workers.md). */
 const THREADS_MAX = 2;
@@ -57,7 +59,7 @@ export const registerRestore: Register = (program, act) => {
       }
       const { objects, backend, seal } = repository;
       const workers = { objects, backend, seal, threads: Math.min(THREADS_MAX, workerThreads()) };
-      const isOfServer = options.only.length === 0 || options.only.some(({ part }) => part !== "text-dumps");
+      const hasSteps = options.only.length === 0 || options.only.some(({ part }) => !COMPLETE.has(part));
       const result = await session.withProgress(() =>
         runRestore(prepared, {
           source: objects,
@@ -65,7 +67,7 @@ export const registerRestore: Register = (program, act) => {
           progress,
           signal,
           workers,
-          ...(isOfServer ? { runbook: runbookFor(options, root) } : {}),
+          ...(hasSteps ? { runbook: runbookFor(options, root) } : {}),
         }),
       );
       if (json) await output.object(restoreObject(result));

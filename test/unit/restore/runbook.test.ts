@@ -1,5 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { describe, expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { type ByteString, fromText } from "../../../src/base/byte-string.ts";
 import type { LeftOut, ManifestRoot } from "../../../src/manifest/model.ts";
 import type { RestoreFinding, RestoreOptions } from "../../../src/restore/options.ts";
@@ -10,7 +13,7 @@ import { type VersionFamily, versionFamily } from "../../../src/restore/runbook-
 
 const FAMILIES: readonly VersionFamily[] = ["2.4", "2.5", "3.0-3.4", "3.6", "3.8-3.12", "3.13+", "unknown"];
 const WHOLE: readonly RunbookCase[] = ["everything-lost", "spool-lost", "configuration-lost"];
-const CASES: readonly RunbookCase[] = [...WHOLE, "some-mailboxes", "messages-only"];
+const CASES: readonly RunbookCase[] = [...WHOLE, "list-lost", "some-mailboxes", "messages-only"];
 
 describe.each(CASES)("the runbook for %s", (kase) => {
   test.each(FAMILIES)("of %s names no tool and no option that this version lacks", (family) => {
@@ -55,7 +58,7 @@ describe.each(CASES)("the runbook for %s", (kase) => {
   });
 });
 
-describe.each(WHOLE)("a whole server, %s", (kase) => {
+describe.each([...WHOLE, "list-lost"] as const)("a whole server, %s", (kase) => {
   test("the order is: stop, quiet cyrus.conf, databases, proof, start, put back", () => {
     const text = runbook({ case: kase });
     const order = [
@@ -109,7 +112,7 @@ test("spool lost: the memory of delivered mail goes, usage and threads are count
 });
 
 test("configuration lost: folders newer than the list are found by the time of the backup", () => {
-  const at = "-newermt '2026-01-02T03:04:05Z'";
+  const at = "-newermt 2026-01-02T03:04:05Z";
   expect(runbook({ case: "configuration-lost", family: "3.6" })).toMatch(
     new RegExp(`${at} -print0 \\| xargs -0 -r .*reconstruct -C \\S+ -P`),
   );
@@ -128,6 +131,45 @@ test("configuration lost: a folder that is listed twice is found, one that only 
   expect(of("e")).toBe('"uniqueid": "x1"');
   expect(of("ed")).toBe("");
   expect(runbook({ case: "configuration-lost", family: "2.5" })).not.toContain("uniq -d");
+});
+
+describe("the mailbox list alone", () => {
+  const alone = { ...root(), roots: root().roots.filter(({ kind }) => kind === "config") } as ManifestRoot;
+
+  test("beside the server: it goes to its place on the server, to which all commands are given", () => {
+    const lines = commands(runbook({ case: "list-lost", target: "/srv/back", root: alone }));
+    expect(lines).toContain("cp -p /srv/back/var/lib/cyrus/mailboxes.db /var/lib/cyrus/mailboxes.db");
+    expect(lines.join("\n")).not.toContain(".here");
+    const kept = root({}, { mailboxList: "/fast/mailboxes.db" });
+    expect(commands(runbook({ case: "list-lost", target: "/srv/back", root: kept })).join("\n")).toContain(
+      "cp -p /srv/back/fast/mailboxes.db /fast/mailboxes.db",
+    );
+  });
+
+  test("newer folders are looked for in the partitions that imapd.conf names, and nowhere else", () => {
+    const directory = mkdtempSync(join(tmpdir(), "cyrvault-runbook-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const conf = join(directory, "imapd.conf");
+    const folder = join(directory, "my spool", "user", "anna");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "cyrus.header"), "");
+    writeFileSync(join(directory, "cyrus.header"), "not of a partition");
+    const found = () => {
+      const text = runbook({
+        case: "list-lost",
+        root: { ...alone, cyrus: { version: "", layout: { config: conf } } },
+      });
+      const [line = ""] = commands(text).filter((command) => command.includes("-newermt"));
+      return execFileSync("bash", ["-c", line], { cwd: directory, encoding: "utf8" });
+    };
+    writeFileSync(
+      conf,
+      `configdirectory: /x\npartition-default:  ${directory}/my spool\nmetapartition_files: header\n`,
+    );
+    expect(found()).toBe(`${folder}/cyrus.header\n`);
+    writeFileSync(conf, "configdirectory: /x\n");
+    expect(found()).toBe("");
+  });
 });
 
 test("some mailboxes: never a uniqueid twice, no expiry, both forms of the name", () => {
@@ -330,24 +372,18 @@ test.each([
 });
 
 test("the case follows from what was asked for", () => {
-  const of = (given: Partial<RestoreOptions>) =>
-    caseOf({
-      target: fromText("/"),
-      only: [],
-      users: [],
-      mailboxes: [],
-      uids: undefined,
-      mappings: [],
-      owner: undefined,
-      overwrite: undefined,
-      ...given,
-    });
+  const none = { only: [], users: [], mailboxes: [], uids: undefined, mappings: [] } as const;
+  const asked = { ...none, target: fromText("/"), owner: undefined, overwrite: undefined };
+  const of = (given: Partial<RestoreOptions>, server = "mail") => caseOf({ ...asked, ...given }, server);
   const partition = { part: "partition", name: fromText("default") } as const;
   expect(of({})).toBe("everything-lost");
   expect(of({ only: [partition] })).toBe("spool-lost");
   expect(of({ only: [partition, { part: "sieve" }] })).toBe("spool-lost");
   expect(of({ only: [{ part: "configdirectory" }] })).toBe("configuration-lost");
   expect(of({ only: [partition, { part: "configdirectory" }] })).toBe("everything-lost");
+  expect(of({ only: [{ part: "mailbox-list" }] })).toBe("list-lost");
+  expect(of({ only: [{ part: "mailbox-list" }, partition] })).toBe("everything-lost");
+  expect(of({}, "mail (mailbox list)")).toBe("list-lost");
   expect(of({ users: [fromText("anna")] })).toBe("some-mailboxes");
   expect(of({ mailboxes: [fromText("user.anna")] })).toBe("some-mailboxes");
   expect(of({ mailboxes: [fromText("user.anna")], uids: { has: () => true } })).toBe("messages-only");
