@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { fromText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { groupId, userId } from "../base/posix-owners.ts";
-import { toModifiedUtf7 } from "../inspect/modified-utf7.ts";
+import { toModifiedUtf7 } from "../cyrus/modified-utf7.ts";
 import { parseUidSet, type RestoreOptions, type RestorePart } from "../restore/options.ts";
 import { parseMapping } from "../source/view.ts";
 import { collect } from "./command.ts";

@@ -68,7 +68,7 @@ class Planning {
 
   async countMailboxes(options: ExportOptions): Promise<void> {
     for await (const mailbox of this.#entries.mailboxes()) await this.#countMailbox(mailbox);
-    requireSomeMeant(this.#root, options, this.counts, this.#lost);
+    requireSomeMeant(this.#root, options, this.counts, this.#lost, this.#selection.absent);
   }
 
   async countFiles(options: ExportOptions): Promise<void> {

@@ -3,11 +3,11 @@ import { type ByteString, fromText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { nameFromExternal } from "../cyrus/mailbox-name.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
+import { fromModifiedUtf7, toModifiedUtf7 } from "../cyrus/modified-utf7.ts";
 import { mailboxPages } from "../manifest/mailbox-page.ts";
 import type { MailboxEntry, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { findInPageTree, readPageTree } from "../manifest/read-page-tree.ts";
-import { fromModifiedUtf7, toModifiedUtf7 } from "./modified-utf7.ts";
 
 export function isPattern(mailbox: string): boolean {
   return /[*%]/.test(mailbox);

@@ -74,7 +74,7 @@ export interface RestorePlan {
   readonly spaceShort: { readonly path: string; readonly needed: number; readonly free: number } | undefined;
   /** Messages and files in whose place something is already, the same or not. */
   readonly standing: number;
-  /** Their paths; the first 1000. */
+  /** Paths of those that stand in the way; the first 1000. */
   readonly wouldOverwrite: readonly string[];
 }
 

@@ -102,7 +102,7 @@ class Planning {
 
   async countMailboxes(): Promise<void> {
     for await (const mailbox of this.#entries.mailboxes()) await this.#countMailbox(mailbox);
-    requireSomeMeant(this.#root, this.#options, this.counts, this.#lost);
+    requireSomeMeant(this.#root, this.#options, this.counts, this.#lost, this.#selection.absent);
   }
 
   async countFiles(): Promise<void> {
@@ -114,7 +114,9 @@ class Planning {
       this.counts.files++;
       this.counts.bytes += size;
       this.space.add(file.path, 1, size);
-      if (await this.#stands(file)) this.#wouldOverwrite(this.#tree.locate(file.path));
+      const stands = await this.#stands(file);
+      if (stands === "differs") this.#wouldOverwrite(this.#tree.locate(file.path));
+      else if (stands === "same") this.standing++;
     }
     requireDumpsIfMeant(this.#root, this.#options, this.counts, this.#lost);
   }
@@ -161,19 +163,19 @@ class Planning {
     return !this.#selection.everything || this.#options.overwrite !== undefined;
   }
 
-  /** A file of the same content is in nobody's way. */
-  async #stands({ path, content }: FileEntry): Promise<boolean> {
+  /** A file of the same content is in nobody's way. undefined: nothing is there, or nobody can tell. */
+  async #stands({ path, content }: FileEntry): Promise<"same" | "differs" | undefined> {
     const kind = this.#selection.placeOf(path)?.kind;
-    if (content === undefined || !(this.#mayStand || kind === "file" || kind === "include")) return false;
+    if (content === undefined || !(this.#mayStand || kind === "file" || kind === "include")) return undefined;
     const real = this.#tree.locate(path);
     const there = lstatNs(real);
-    if (there === undefined) return false;
-    if (there.size !== contentSize(content)) return true;
+    if (there === undefined) return undefined;
+    if (there.size !== contentSize(content)) return "differs";
     try {
-      return !(await isSame(real, () => readContent(content, this.#source)));
+      return (await isSame(real, () => readContent(content, this.#source))) ? "same" : "differs";
     } catch (error) {
       if (!isLost(error)) throw error;
-      return false;
+      return undefined;
     }
   }
 
@@ -208,8 +210,10 @@ export function requireSafe({ plan, options, tree, places, selection }: Prepared
   }
   const [first] = plan.wouldOverwrite;
   if (first !== undefined) {
+    const { length } = plan.wouldOverwrite;
+    const count = length < WOULD_OVERWRITE_SHOWN ? `${length}` : `${length} or more`;
     throw new CyrvaultError("TARGET_REFUSED", `cannot restore: ${first} is there already`, {
-      hint: `${plan.standing} such files; --overwrite never leaves them, --overwrite if-different replaces what differs`,
+      hint: `${count} such files; --overwrite never leaves them, --overwrite if-different replaces what differs`,
     });
   }
   if (plan.spaceShort !== undefined) {

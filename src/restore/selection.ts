@@ -5,6 +5,7 @@ import { classifyFile, type FilePlace } from "../cyrus/file-class.ts";
 import { userOf } from "../cyrus/mailbox-name.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
 import { quotaRootFromPath, userFromPath } from "../cyrus/mailbox-path.ts";
+import { toModifiedUtf7 } from "../cyrus/modified-utf7.ts";
 import { isExcludedEntry } from "../manifest/excluded-mailboxes.ts";
 import type { FileEntry, MailboxEntry, ManifestRoot, RootRecord } from "../manifest/model.ts";
 import { isTextDump } from "../manifest/text-dumps.ts";
@@ -38,6 +39,11 @@ const FILE_PLACES: Readonly<Partial<Record<RootRecord["kind"], FilePlace>>> = {
   sieve: "sieve",
 };
 
+interface AskedFor {
+  readonly pattern: ByteString;
+  readonly matches: NameMatcher;
+}
+
 export type SelectionOptions = Pick<RestoreOptions, "only" | "users" | "mailboxes" | "uids" | "excluded">;
 
 export class RestoreSelection {
@@ -45,10 +51,12 @@ export class RestoreSelection {
   readonly #options: SelectionOptions;
   readonly #root: ManifestRoot;
   readonly #places: readonly ManifestPlace[];
-  readonly #patterns: readonly NameMatcher[];
+  readonly #patterns: readonly AskedFor[];
   readonly #users: ReadonlySet<ByteString>;
   /** uniqueids of the chosen users' INBOXes: their files lie under it in the uuid layout. */
   readonly #inboxes = new Set<ByteString>();
+  /** Of users and mailboxes that were asked for: what no mailbox has been met for so far. */
+  readonly #unmet = new Set<string>();
   /** Directories of mailboxes that are not to be there. */
   readonly #absent = new Set<ByteString>();
 
@@ -56,7 +64,9 @@ export class RestoreSelection {
     this.#options = options;
     this.#root = root;
     this.#places = places;
-    this.#patterns = options.mailboxes.map(compileNamePattern);
+    this.#patterns = options.mailboxes.map((pattern) => ({ pattern, matches: compileNamePattern(pattern) }));
+    for (const user of options.users) this.#unmet.add(userKey(user));
+    for (const { pattern } of this.#patterns) this.#unmet.add(patternKey(pattern));
     this.#users = new Set(options.users);
     this.everything =
       options.only.length === 0 && options.users.length === 0 && options.mailboxes.length === 0;
@@ -82,7 +92,10 @@ export class RestoreSelection {
   takesMailbox(entry: MailboxEntry): boolean {
     const user = userOf(entry.name, this.#root.cyrus.layout["deletedPrefix"] ?? "DELETED");
     const byUser = user !== undefined && this.#users.has(user);
+    if (byUser) this.#unmet.delete(userKey(user));
     if (byUser && entry.uniqueid !== undefined) this.#inboxes.add(entry.uniqueid);
+    const named = this.#patterns.filter(({ matches }) => matches(entry.name));
+    for (const { pattern } of named) this.#unmet.delete(patternKey(pattern));
     if (this.#options.excluded === "absent" && isExcludedEntry(this.#root, entry.name)) {
       for (const { path } of entry.directories) this.#absent.add(path);
       return false;
@@ -90,9 +103,20 @@ export class RestoreSelection {
     return (
       this.everything ||
       byUser ||
-      this.#patterns.some((matches) => matches(entry.name)) ||
+      named.length > 0 ||
       this.#options.only.some((part) => part.part === "partition" && part.name === entry.partition)
     );
+  }
+
+  /** What was asked for by name, and no mailbox has been met for. Known when all mailboxes have been looked at. */
+  get absent(): { readonly users: readonly string[]; readonly mailboxes: readonly string[] } {
+    const isUnmet = (key: string) => this.#unmet.has(key);
+    const users = this.#options.users.filter((user) => isUnmet(userKey(user)));
+    const patterns = this.#options.mailboxes.filter((pattern) => isUnmet(patternKey(pattern)));
+    return {
+      users: users.map(toText),
+      mailboxes: [...new Map(patterns.map((pattern) => [patternKey(pattern), toText(pattern)])).values()],
+    };
   }
 
   takesFile(entry: FileEntry): boolean {
@@ -163,4 +187,13 @@ export class RestoreSelection {
   #isUser(inPath: ByteString): boolean {
     return this.#users.has(inPath) || this.#users.has(inPath.replaceAll("^", ".") as ByteString);
   }
+}
+
+function userKey(user: ByteString): string {
+  return `user ${user}`;
+}
+
+/** A name may be given as it was typed and as Cyrus keeps it: one of the two is enough. */
+function patternKey(pattern: ByteString): string {
+  return `mailbox ${toModifiedUtf7(toText(pattern))}`;
 }

@@ -138,7 +138,8 @@ function standingLines(
   if (overwrite === "never") return [`  ${counted(standing, "file")} there already, left as they are`];
   const shown = wouldOverwrite.slice(0, IN_THE_WAY_SHOWN);
   const lines = shown.map((path) => `  is there already: ${path}`);
-  return standing > shown.length ? [...lines, `  … and ${humanCount(standing - shown.length)} more`] : lines;
+  const more = wouldOverwrite.length - shown.length;
+  return more > 0 ? [...lines, `  … and ${humanCount(more)} more`] : lines;
 }
 
 /** Nothing, where nothing was there. */

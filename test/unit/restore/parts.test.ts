@@ -217,6 +217,17 @@ describe.each(LAYOUTS)("of a server with the %s layout", (layout) => {
     await expect(fails({ mailboxes: [fromText("user.nobody-here")] })).rejects.toMatchObject({
       code: "MAILBOX_NOT_FOUND",
     });
+    const inbox = fromText(inboxes()[0] ?? "");
+    await expect(fails({ mailboxes: [inbox, fromText("user.a-typo")] })).rejects.toMatchObject({
+      code: "MAILBOX_NOT_FOUND",
+      message: "no mailbox of this backup is meant by --mailbox user.a-typo",
+    });
+    await expect(
+      fails({ mailboxes: [inbox, fromText("no.such.*")], users: [fromText("a-typo")] }),
+    ).rejects.toMatchObject({
+      code: "MAILBOX_NOT_FOUND",
+      message: "no mailbox of this backup is meant by --user a-typo",
+    });
     await expect(fails({ users: [fromText("nobody")] })).rejects.toMatchObject({ code: "MAILBOX_NOT_FOUND" });
     await expect(fails({ only: [{ part: "partition", name: fromText("third") }] })).rejects.toMatchObject({
       code: "USAGE",
@@ -232,6 +243,7 @@ describe.each(LAYOUTS)("of a server with the %s layout", (layout) => {
       code: "MESSAGE_NOT_FOUND",
     });
     expect(readdirSync(target.path)).toEqual([]);
+    await fails({ mailboxes: [inbox, fromText("no.such.*")] });
   });
 
   test("the plan names the roots that something goes to", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fromModifiedUtf7, toModifiedUtf7 } from "../../../src/inspect/modified-utf7.ts";
+import { fromModifiedUtf7, toModifiedUtf7 } from "../../../src/cyrus/modified-utf7.ts";
 
 test.each([
   ["user.anna.Work", "user.anna.Work"],
