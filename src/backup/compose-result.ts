@@ -1,11 +1,13 @@
 /** What a run answers, from the manifest root that it has made. */
 import { isCyrvaultError } from "../base/errors.ts";
+import { excludedNames } from "../manifest/excluded-mailboxes.ts";
 import type { Finding } from "../manifest/finding.ts";
 import { findingPages } from "../manifest/finding-page.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { readPageTree } from "../manifest/read-page-tree.ts";
 import type { BackupResult } from "./options.ts";
+import { LEFT_OUT_REASON } from "./restrict-messages.ts";
 
 const FINDINGS_SHOWN = 1000;
 
@@ -36,12 +38,18 @@ export async function composeResult(
     },
     messages: { total: counts.messages, new: counts.messagesNew, read: counts.messagesRead },
     bytes: { ...root.bytes, stored: measured.storedBytes },
+    leftOut: leftOutOf(root),
     findings: await firstFindings(root, source),
     findingsTotal: note + warning + error + accepted,
     incomplete: error > 0,
     directories: measured.directories,
     seconds: measured.seconds,
   };
+}
+
+function leftOutOf(root: ManifestRoot): BackupResult["leftOut"] {
+  const { files = 0, bytes = 0 } = root.leftOut.find(({ reason }) => reason === LEFT_OUT_REASON) ?? {};
+  return { mailboxes: excludedNames(root, true).length, messages: files, bytes };
 }
 
 async function firstFindings(root: ManifestRoot, source: PageSource): Promise<Finding[]> {

@@ -72,6 +72,8 @@ export interface BackupResult {
     readonly added: number;
     readonly stored: number;
   };
+  /** As it was asked to: mailboxes of which there is no mail, and messages of others. */
+  readonly leftOut: { readonly mailboxes: number; readonly messages: number; readonly bytes: number };
   /** The first 1000. */
   readonly findings: readonly Finding[];
   readonly findingsTotal: number;

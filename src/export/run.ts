@@ -110,6 +110,7 @@ class ExportRun {
     for (const entry of all) await this.#tar.begin(entry);
     await this.#tar.end();
     this.#account.noteForgottenLinks(links);
+    this.#indexes.note(findings);
     return { backup: root.backup, ...this.#account.summary, archiveBytes: this.#tar.bytes };
   }
 

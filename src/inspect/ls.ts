@@ -1,5 +1,6 @@
 /** What a backup has: its mailboxes, and the messages of one. */
 import { toText } from "../base/byte-string.ts";
+import { isExcludedEntry } from "../manifest/excluded-mailboxes.ts";
 import { messagePages } from "../manifest/message-page.ts";
 import type { MailboxEntry, ManifestRoot, MessageEntry } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
@@ -17,6 +18,8 @@ export interface MailboxLine {
   readonly bytes: number;
   readonly uidvalidity: number;
   readonly lastUid: number;
+  /** The backup was told to hold none of its mail. */
+  readonly excluded?: true;
 }
 
 export interface MessageLine extends MailHeader {
@@ -45,6 +48,7 @@ export async function* listMailboxes(
       bytes: entry.bytes,
       uidvalidity: entry.uidvalidity,
       lastUid: entry.lastUid,
+      ...(isExcludedEntry(root, entry.name) ? { excluded: true } : {}),
     };
   }
 }

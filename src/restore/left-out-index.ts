@@ -2,6 +2,7 @@
  * Mailboxes that a backup holds without all of their messages, because it was asked to: what a restore makes of them.
  * The cyrus.index stored is the server's own; written is one in which what is not there is expunged.
  */
+import { type ByteString, toText } from "../base/byte-string.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import { parseAnnotationKey, parseAnnotationValue } from "../cyrus/annotations.ts";
 import { readDatabase } from "../cyrus/database.ts";
@@ -16,6 +17,7 @@ import { messagePages } from "../manifest/message-page.ts";
 import type { MailboxEntry, MailboxFile, ManifestRoot } from "../manifest/model.ts";
 import type { PageSource } from "../manifest/pages-io.ts";
 import { soundEntries } from "../manifest/sound-pages.ts";
+import type { RestoreFindings } from "./findings.ts";
 
 export type IndexContent = () => AsyncIterable<Uint8Array>;
 
@@ -28,6 +30,8 @@ export class LeftOutIndex {
   readonly #source: PageSource;
   readonly #filter: MessageFilter | undefined;
   readonly #isRaw: boolean;
+  readonly #emptied = new NamedMailboxes();
+  readonly #thinned = new NamedMailboxes();
 
   constructor(root: ManifestRoot, source: PageSource, options: { readonly rawIndex?: boolean | undefined }) {
     this.#root = root;
@@ -64,12 +68,32 @@ export class LeftOutIndex {
           };
         },
       });
+      if (changed !== undefined) (isExcluded ? this.#emptied : this.#thinned).add(mailbox);
       return changed?.content;
     } catch (error) {
       if (isCyrvaultError(error, "CYRUS_BAD_FORMAT") || isCyrvaultError(error, "CYRUS_BAD_CHECKSUM"))
         return undefined;
       throw error;
     }
+  }
+
+  /** Says of which mailboxes something else was written than the server had: whoever looks for mail must not trust them. */
+  note(findings: Pick<RestoreFindings, "add">): void {
+    const [emptied, thinned] = [this.#emptied, this.#thinned];
+    if (emptied.first !== undefined)
+      findings.add(
+        "excluded-empty",
+        "note",
+        emptied.first,
+        `excluded from the backup, and empty here: ${emptied.text}`,
+      );
+    if (thinned.first !== undefined)
+      findings.add(
+        "messages-left-out",
+        "note",
+        thinned.first,
+        `without the messages that the backup leaves out by size or age: ${thinned.text}`,
+      );
   }
 
   /** UIDs, ascending. */
@@ -121,5 +145,29 @@ export class LeftOutIndex {
     const parts: Uint8Array[] = [];
     for await (const part of readContent(content, this.#source)) parts.push(part);
     return Buffer.concat(parts);
+  }
+}
+
+const NAMES_SHOWN = 5;
+
+class NamedMailboxes {
+  readonly #names: string[] = [];
+  #count = 0;
+  #first: ByteString | undefined;
+
+  add({ name, directories }: MailboxEntry): void {
+    this.#count++;
+    this.#first ??= directories[0]?.path ?? name;
+    if (this.#names.length < NAMES_SHOWN) this.#names.push(toText(name));
+  }
+
+  /** Its directory. */
+  get first(): ByteString | undefined {
+    return this.#first;
+  }
+
+  get text(): string {
+    const more = this.#count - this.#names.length;
+    return this.#names.join(", ") + (more > 0 ? ` and ${more} more` : "");
   }
 }

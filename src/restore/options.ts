@@ -49,7 +49,9 @@ export interface RestoreFinding {
     | "set-id-dropped"
     | "never-restored"
     | "differs-kept"
-    | "not-linked";
+    | "not-linked"
+    | "excluded-empty"
+    | "messages-left-out";
   readonly severity: "note" | "warning" | "error";
   /** As on the server. */
   readonly path: ByteString;

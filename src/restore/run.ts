@@ -103,6 +103,7 @@ class RestoreRun {
     }
     await this.#messages.flush();
     account.noteForgottenLinks(links);
+    this.#indexes.note(account.findings);
     const textListPath = await this.#writeTextList();
     await this.#finishDirectories();
     const runbook = this.#writeRunbook(textListPath);

@@ -1,10 +1,13 @@
 /** Runbooks for a server that lives on: some of its mailboxes, or some messages, are to come back beside the rest. */
+import { fromText } from "../base/byte-string.ts";
+import { isExcludedEntry } from "../manifest/excluded-mailboxes.ts";
 import { moment, type RunbookInput } from "./runbook-input.ts";
 import { RunbookSite, shell } from "./runbook-site.ts";
 import { ownerStep, proofStep, quotaStep, type Step, type StepLine, stopStep } from "./runbook-steps.ts";
 import type { VersionTraits } from "./runbook-version.ts";
 
 const NAMES_SHOWN = 50;
+const DAY_MS = 86_400_000;
 
 export function someMailboxesRunbook(input: RunbookInput, site: RunbookSite, version: VersionTraits): Step[] {
   const names = input.mailboxes.slice(0, NAMES_SHOWN);
@@ -21,6 +24,7 @@ export function someMailboxesRunbook(input: RunbookInput, site: RunbookSite, ver
         ...(input.mailboxes.length > names.length
           ? [`  … and ${input.mailboxes.length - names.length} more`]
           : []),
+        ...incompleteNote(input),
       ],
     },
     neverTwiceStep(input, site, version),
@@ -48,6 +52,28 @@ export function someMailboxesRunbook(input: RunbookInput, site: RunbookSite, ver
       ],
     },
   ];
+}
+
+/** What must not take the place of a folder that still has its mail. */
+function incompleteNote({ root, mailboxes }: RunbookInput): string[] {
+  const empty = mailboxes.filter((name) => isExcludedEntry(root, fromText(name)));
+  const { excludeLarger, excludeOlderMs } = root.selection;
+  const lines =
+    empty.length === 0
+      ? []
+      : [
+          "Excluded from the backup, and empty here. Never put these in the place of a folder that has mail:",
+          ...empty.map((name) => `  ${name}`),
+        ];
+  if (excludeLarger !== undefined || excludeOlderMs !== undefined)
+    lines.push(
+      `The backup leaves out messages ${[
+        ...(excludeLarger === undefined ? [] : [`of more than ${excludeLarger} bytes`]),
+        ...(excludeOlderMs === undefined ? [] : [`of more than ${Math.round(excludeOlderMs / DAY_MS)} days`]),
+      ].join(" and ")}: they count as expunged here.`,
+      "In the place of a live folder that would lose them: restore elsewhere, and copy what is wanted as a client.",
+    );
+  return lines;
 }
 
 /** In 3.6 and newer two mailboxes with one uniqueid share one directory. */

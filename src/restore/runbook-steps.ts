@@ -267,7 +267,7 @@ export function proofStep(
   mailboxes: number,
   options: { allListed: boolean },
 ): Step {
-  const seen = options.allListed ? `this backup holds ${mailboxes}` : "as many as you expect";
+  const seen = options.allListed ? `${mailboxes} were restored` : "as many as you expect";
   return {
     title: "Prove it, before anybody is let in.",
     lines: [

@@ -47,7 +47,7 @@ export const WHOLE_SERVER_STEPS: Readonly<Record<WholeServerCase, MakeSteps>> = 
         ? undefined
         : quotaStep(site, "The usage restored counts mail that was left out of the backup, too."),
       input.remoteEntries ? murderStep(site) : undefined,
-      proofStep(site, version, input.root.counts.mailboxes, { allListed: !input.anyBackup }),
+      proofStep(site, version, mailboxesRestored(input), { allListed: !input.anyBackup }),
       ...(site.inPlace ? [startStep(clientsNote(input)), putBackStep(site)] : [bringToItsPlace(site)]),
     ]);
   },
@@ -162,6 +162,11 @@ function excludedNote({ root }: RunbookInput): string[] {
 /** Those that the restored server does not have: of the others there are empty mailboxes. */
 function excludedOf({ root, excluded, listIsWithout }: RunbookInput): string[] {
   return listIsWithout === true ? [] : excludedNames(root, excluded === "absent");
+}
+
+function mailboxesRestored({ root, excluded }: RunbookInput): number {
+  const kept = excludedNames(root, true).length - excludedNames(root, false).length;
+  return root.counts.mailboxes - (excluded === "absent" ? kept : 0);
 }
 
 function hasAllMail(root: ManifestRoot): boolean {

@@ -177,7 +177,7 @@ async function backUp(
           ...(firstPass === undefined ? {} : { firstPass }),
         });
       else
-        await printResult(output, result, [
+        await printResult(output, result, isRestricted(options), [
           ...(view === undefined ? [] : viewLines(view)),
           ...(live === undefined ? [] : liveLines(live)),
           ...(firstPass === undefined ? [] : passLines(firstPass)),
@@ -295,6 +295,10 @@ function mailboxesLine({ total, gone, renamed, ...states }: BackupResult["mailbo
   return renamed === 0 ? line : `${line}; ${humanCount(renamed)} of them renamed`;
 }
 
+function isRestricted({ excludeMailboxes, filter = {}, only }: BackupOptions): boolean {
+  return only === undefined && (excludeMailboxes.length > 0 || Object.keys(filter).length > 0);
+}
+
 function backupObject(result: BackupResult): object {
   const { backup, parent, timeMs, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
   return {
@@ -305,6 +309,7 @@ function backupObject(result: BackupResult): object {
     mailboxes,
     messages,
     bytes,
+    leftOut: result.leftOut,
     findings: findings.map(findingObject),
     findingsTotal,
     incomplete: result.incomplete,
@@ -313,8 +318,19 @@ function backupObject(result: BackupResult): object {
   };
 }
 
-async function printResult(output: Output, result: BackupResult, howTaken: readonly string[]): Promise<void> {
-  const { backup, parent, server, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
+/** Said also where it is nothing: a pattern may be mistyped. */
+function leftOutLine({ mailboxes, messages, bytes }: BackupResult["leftOut"]): string {
+  return `  left out: ${counted(mailboxes, "mailbox", "mailboxes")}; of others ${counted(messages, "message")}, ${humanBytes(bytes)}`;
+}
+
+async function printResult(
+  output: Output,
+  result: BackupResult,
+  isRestricted: boolean,
+  howTaken: readonly string[],
+): Promise<void> {
+  const { backup, parent, server, mailboxes, messages, bytes, leftOut, findings, findingsTotal, seconds } =
+    result;
   const since = parent === undefined ? "the first one" : `after ${parent}`;
   await output.text(
     [
@@ -322,6 +338,7 @@ async function printResult(output: Output, result: BackupResult, howTaken: reado
       mailboxesLine(mailboxes),
       `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
       `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
+      ...(isRestricted ? [leftOutLine(leftOut)] : []),
       ...howTaken,
     ].join("\n"),
   );

@@ -1,8 +1,10 @@
+import { toText } from "../../base/byte-string.ts";
 import { CyrvaultError } from "../../base/errors.ts";
 import { chooseBackup } from "../../inspect/backups.ts";
 import { listMailboxes, listMessages } from "../../inspect/ls.ts";
 import { findMailbox, isPattern } from "../../inspect/mailbox-selector.ts";
 import { textDumpsOf } from "../../inspect/text-dumps.ts";
+import { isExcludedEntry } from "../../manifest/excluded-mailboxes.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import type { Repository } from "../../store/repository.ts";
 import { example, type Register } from "../command.ts";
@@ -58,16 +60,22 @@ async function printMailboxes(
     { title: "UIDVALIDITY", align: "right" },
     { title: "LAST UID", align: "right" },
   ]);
+  let emptied = 0;
   for await (const line of listMailboxes(root, objects, pattern)) {
     signal.throwIfAborted();
     if (json) await output.object(line);
     else {
-      const { mailbox, partition, messages, bytes, uidvalidity, lastUid } = line;
+      const { mailbox, partition, messages, bytes, uidvalidity, lastUid, excluded } = line;
+      if (excluded === true) emptied++;
       const [count, size] = [humanCount(messages), humanBytes(bytes)];
       await table.row(mailbox, partition, count, size, String(uidvalidity), String(lastUid));
     }
   }
   await table.end();
+  if (emptied > 0)
+    output.note(
+      `${counted(emptied, "mailbox", "mailboxes")} of these: excluded from the backup, which has none of their mail (--json says which).`,
+    );
   if (json || pattern !== undefined) return;
   const dumps = await textDumpsOf(root, objects);
   if (dumps.length > 0)
@@ -123,6 +131,8 @@ async function printMessages(
     );
   }
   await table.end();
+  if (!json && isExcludedEntry(root, mailbox.name))
+    output.note(`${toText(mailbox.name)} was excluded from this backup, which has none of its mail.`);
 }
 
 function shortened(text: string, length: number): string {

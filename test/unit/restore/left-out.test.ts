@@ -9,7 +9,7 @@ import { readDatabase } from "../../../src/cyrus/database.ts";
 import { INTERNAL_UNLINKED } from "../../../src/cyrus/flags.ts";
 import { parseIndex } from "../../../src/cyrus/index-reader.ts";
 import { readMailboxList } from "../../../src/cyrus/mailbox-list.ts";
-import { planExport } from "../../../src/export/plan.ts";
+import { type ExportOptions, planExport } from "../../../src/export/plan.ts";
 import { runExport } from "../../../src/export/run.ts";
 import { mailboxPages } from "../../../src/manifest/mailbox-page.ts";
 import type { MailboxEntry } from "../../../src/manifest/model.ts";
@@ -34,6 +34,35 @@ async function mailboxesOf({ files, backup }: Stored): Promise<MailboxEntry[]> {
   return found;
 }
 
+/** An archive, unpacked there. @returns the codes of its findings. */
+async function exportTo(
+  target: string,
+  { files, backup }: Stored,
+  given: Pick<ExportOptions, "excluded"> = {},
+): Promise<string[]> {
+  const repository = await openStored(files);
+  const root = await readRoot(repository, backup.backup);
+  const { target: _, overwrite: __, ...options } = restoreOptions("/");
+  const parts: Buffer[] = [];
+  const { findings } = await runExport(await planExport({ ...options, ...given }, root, repository.objects), {
+    source: repository.objects,
+    sink: async (bytes) => void parts.push(Buffer.from(bytes)),
+    clock: systemClock,
+    progress: new Progress(),
+  });
+  mkdirSync(target);
+  execFileSync("tar", ["-xpf", "-", "-C", target], { input: Buffer.concat(parts) });
+  return findings.map(({ code }) => code);
+}
+
+/** Directories above the roots are nobody's. */
+function expectSameServer(server: string, restored: string, unpacked: string): void {
+  for (const part of ["conf", "spool"])
+    expect(
+      compareTrees(readTree(join(restored, server, part)), readTree(join(unpacked, server, part))),
+    ).toEqual([]);
+}
+
 function indexPath({ directories }: MailboxEntry): string {
   return join(directories[0]?.path ?? "", "cyrus.index");
 }
@@ -49,7 +78,8 @@ test("what a filter left out is expunged in the restored server: a backup of tha
   expect(stored.backup.messages.total).toBeGreaterThan(3);
 
   const target = dir.in("restored");
-  await restoreTo(target, stored);
+  const restored = await restoreTo(target, stored);
+  expect(restored.findings.map(({ code }) => code)).toEqual(["messages-left-out"]);
   const again = await backUp(server, new Map(), { root: fromText(target) });
   expect(again.backup.findings).toEqual([]);
   expect(again.backup.messages.total).toBe(stored.backup.messages.total);
@@ -61,25 +91,9 @@ test("what a filter left out is expunged in the restored server: a backup of tha
   }
   expect(unlinked).toBeGreaterThanOrEqual(leftOut);
 
-  // An archive holds the same.
-  const repository = await openStored(stored.files);
-  const root = await readRoot(repository, stored.backup.backup);
-  const { target: _, overwrite: __, ...options } = restoreOptions("/");
-  const parts: Buffer[] = [];
-  await runExport(await planExport(options, root, repository.objects), {
-    source: repository.objects,
-    sink: async (bytes) => void parts.push(Buffer.from(bytes)),
-    clock: systemClock,
-    progress: new Progress(),
-  });
   const unpacked = dir.in("unpacked");
-  mkdirSync(unpacked);
-  execFileSync("tar", ["-xpf", "-", "-C", unpacked], { input: Buffer.concat(parts) });
-  // Directories above the roots are nobody's.
-  for (const part of ["conf", "spool"])
-    expect(
-      compareTrees(readTree(join(target, server, part)), readTree(join(unpacked, server, part))),
-    ).toEqual([]);
+  await exportTo(unpacked, stored);
+  expectSameServer(server, target, unpacked);
 
   const raw = dir.in("raw");
   await restoreTo(raw, stored, { rawIndex: true });
@@ -101,7 +115,10 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   const stored = await backUp(server, new Map(), { excludeMailboxes: [excluded.name] });
 
   const empty = dir.in("empty");
-  await restoreTo(empty, stored);
+  const restored = await restoreTo(empty, stored);
+  expect(restored.findings).toMatchObject([{ code: "excluded-empty", severity: "note" }]);
+  expect(restored.findings[0]?.message).toContain(excluded.name);
+  expect(stored.backup.leftOut).toMatchObject({ mailboxes: 1, messages: 0 });
   const { header, records } = parseIndex(readFileSync(join(empty, indexPath(excluded))));
   expect(header).toMatchObject({ exists: 0, quotaMailboxUsed: 0n, uidValidity: excluded.uidvalidity });
   expect(records.every(({ flagWord }) => (flagWord & INTERNAL_UNLINKED) !== 0)).toBe(true);
@@ -128,4 +145,12 @@ test("an excluded mailbox comes back empty, or not at all", async () => {
   expect(readFileSync(join(absent, server, olderList)), "Cyrus's own copy").toEqual(
     readFileSync(join(server, olderList)),
   );
+
+  const [unpackedEmpty, unpackedAbsent] = [dir.in("unpacked-empty"), dir.in("unpacked-absent")];
+  expect(await exportTo(unpackedEmpty, stored)).toEqual(["excluded-empty"]);
+  expect(await exportTo(unpackedAbsent, stored, { excluded: "absent" })).toEqual([]);
+  expectSameServer(server, empty, unpackedEmpty);
+  expectSameServer(server, absent, unpackedAbsent);
+  expect(existsSync(join(unpackedAbsent, indexPath(excluded)))).toBe(false);
+  expect(listOf(unpackedAbsent)).not.toContain(excluded.name);
 });

@@ -278,6 +278,20 @@ describe("with mailboxes excluded from the backup", () => {
     expect(runbook({ case: "everything-lost", textListPath: "/list.txt" })).not.toContain("-u <");
   });
 
+  test("the proof counts those that came back; a mailbox without its mail must not take the place of one with", () => {
+    const kept = leftOut.map((one) => ({ ...one, reason: `${one.reason}; its header and index are kept` }));
+    const counts = { ...root().counts, mailboxes: 16 };
+    const thin = { ...root({ excludeLarger: 102_400 }), leftOut: kept, counts } as ManifestRoot;
+    const whole = (excluded: "empty" | "absent") =>
+      runbook({ case: "everything-lost", root: thin, excluded, listIsWithout: true });
+    expect(whole("empty")).toContain("16 were restored");
+    expect(whole("absent")).toContain("14 were restored");
+    const some = runbook({ case: "some-mailboxes", root: thin, mailboxes: ["user.anna", "user.bruno"] });
+    expect(some).toMatch(/Never put these in the place of a folder that has mail:\n\s+user\.bruno\n/);
+    expect(some).toContain("of more than 102400 bytes: they count as expunged here");
+    expect(runbook({ case: "some-mailboxes" })).not.toMatch(/empty here|expunged here/);
+  });
+
   test("what is left is a JSON text list, also when the last line goes", () => {
     const names = ["user.anna", 'user.a"b', "user.brunos", "user.bruno"];
     const input = `{\n${names.map((name) => `${JSON.stringify(name)}: {"name": 1}`).join(",\n")}\n}\n`;
