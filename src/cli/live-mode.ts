@@ -16,7 +16,7 @@ import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
 import { counted } from "./humanise.ts";
 import type { Session } from "./session.ts";
-import type { SnapshotGiven } from "./snapshot-options.ts";
+import { recoverViews, type SnapshotGiven } from "./snapshot-options.ts";
 
 /** Its shape is the interface of `--json`. */
 export interface LiveReport {
@@ -49,6 +49,7 @@ export function requireLiveUsage(
 /** @throws {CyrvaultError} `USAGE` where it cannot be. */
 export async function withLive<T>(
   session: Session,
+  given: SnapshotGiven,
   options: BackupOptions,
   repository: Repository,
   use: (parts: LiveParts) => Promise<T>,
@@ -68,6 +69,7 @@ export async function withLive<T>(
     owner,
     places: [...roots.map(({ realPath }) => realPath), lockRoot],
   });
+  await recoverViews(session, given);
   const listName = layout.databases.mailboxes.path;
   const listPath = listName === undefined ? undefined : view.resolve(listName)?.realPath;
   const { hashImapSpool, fullDirHash, virtDomains, deletedPrefix } = layout;

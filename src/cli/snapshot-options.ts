@@ -113,11 +113,18 @@ export function viewInput(
   };
 }
 
-/** What a run that died has left is given back also by one that holds nothing itself. */
-export async function recoverViews(session: Session, given: SnapshotGiven): Promise<void> {
+/** What runs that died have left is given back by any other. @param but - a server whose holdings are opened anyway. */
+export async function recoverViews(session: Session, given: SnapshotGiven, but?: string): Promise<void> {
   const directory = stateDirectoryOf(session, given);
   if (directory === undefined) return;
-  await Journal.recoverAll({ directory, hostFor: liveSnapshotHost, startedBy, log: session.log });
+  const { log } = session;
+  await Journal.recoverAll({
+    directory,
+    hostFor: liveSnapshotHost,
+    startedBy,
+    log,
+    ...(but === undefined ? {} : { but }),
+  });
 }
 
 /** What `--dry-run` says of it. */
@@ -197,11 +204,12 @@ export function parseSnapshotSize(
 }
 
 /** The doctor's command; what keeps it from telling is not asked for here. */
-function recommended(session: Session, { config }: BackupOptions): string | undefined {
+function recommended(session: Session, { config, only }: BackupOptions): string | undefined {
   try {
     const { command } = runDoctor(
       {
         config,
+        only,
         root: "/" as ByteString,
         mappings: [],
         intervalSeconds: RECOMMENDED_INTERVAL_SECONDS,

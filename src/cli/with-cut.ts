@@ -42,9 +42,9 @@ export async function withCut<T>(
   requirePriority(given);
   const input = viewInput(session, given, options, server, repository.backend.properties.localDirectory);
   const isNothingHeld = input.provider.name === "none" && input.quiesce.name === "none";
-  if (isNothingHeld) await recoverViews(session, given);
+  await recoverViews(session, given, isNothingHeld ? undefined : server);
   // Before anything is stopped or taken for a run that could not begin.
-  else await requireNoOtherBackup(server, { repository, clock, here: isHere(hostname()) });
+  if (!isNothingHeld) await requireNoOtherBackup(server, { repository, clock, here: isHere(hostname()) });
   const signals = isNothingHeld ? undefined : new HeldSignals(log);
   let report: ViewReport | undefined;
   try {

@@ -2,7 +2,7 @@
 import { type ByteString, fromText, toText } from "../base/byte-string.ts";
 import type { ServerLayout } from "../cyrus/server-layout.ts";
 import type { HostFacts, HostProcess } from "../source/host/host-facts.ts";
-import { cyrusProcesses, type RunningMaster } from "../source/host/running-master.ts";
+import { cyrusProcesses, pidFileOf, type RunningMaster } from "../source/host/running-master.ts";
 import type { ServerRoot } from "../source/roots.ts";
 import { isWithin, normalise } from "../source/view.ts";
 import type { Check } from "./check.ts";
@@ -11,6 +11,8 @@ export interface ProcessesInput {
   readonly facts: Pick<HostFacts, "processes" | "openFiles" | "stat">;
   /** Those with this server's configuration. */
   readonly masters: readonly RunningMaster[];
+  /** Those with another one: what they and theirs hold open is not this server's. */
+  readonly others: readonly RunningMaster[];
   /** Of the configdirectory. */
   readonly owner: number | undefined;
   readonly roots: readonly Pick<ServerRoot, "path">[];
@@ -37,9 +39,10 @@ const SYSTEM = [
 ].map(fromText);
 
 export function judgeProcesses(input: ProcessesInput): Check[] {
-  const { facts, masters, owner, isMapped } = input;
+  const { facts, masters, others, owner, isMapped } = input;
   const checks: Check[] = [];
-  const processes = cyrusProcesses(facts.processes, masters, owner);
+  const strangers = new Set(cyrusProcesses(facts.processes, others, undefined));
+  const processes = cyrusProcesses(facts.processes, masters, owner).filter((one) => !strangers.has(one));
   if (masters.length > 0) {
     checks.push({
       code: "cyrus-running",
@@ -49,12 +52,13 @@ export function judgeProcesses(input: ProcessesInput): Check[] {
     });
   }
   const hidden: HostProcess[] = [];
+  const pidFiles = new Set(processes.flatMap(({ args }) => pidFileOf(args) ?? []));
   const holders = new Map<ByteString, HostProcess>();
   for (const process of processes) {
     const files = facts.openFiles(process.pid);
     if (files === undefined) hidden.push(process);
     for (const file of files ?? [])
-      if (!holders.has(file) && isOutside(file, input)) holders.set(file, process);
+      if (!holders.has(file) && !pidFiles.has(file) && isOutside(file, input)) holders.set(file, process);
   }
   for (const [file, { pid, args }] of holders) {
     checks.push({

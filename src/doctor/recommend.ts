@@ -10,7 +10,18 @@ export interface RecommendInput {
   readonly root: ByteString;
   readonly mappings: readonly PathMapping[];
   readonly filesystems: readonly Filesystem[];
+  /** undefined: the whole server. */
+  readonly only?: "mailbox-list" | undefined;
+  /** Of a first backup, at most; undefined: not known. */
+  readonly seconds?: number | undefined;
+  /** Cyrus runs, and no service of systemd's: somebody has to say how it is stopped. */
+  readonly needsCommands?: boolean;
 }
+
+/** What `backup` takes for `--max-downtime`. */
+const DOWNTIME_SECONDS_MAX = 300;
+/** To be replaced by whoever reads it. */
+const STOP_COMMANDS = "--stop-command STOP --start-command START";
 
 /** A line for a shell. */
 export function recommend({
@@ -20,13 +31,21 @@ export function recommend({
   root,
   mappings,
   filesystems,
+  only,
+  seconds = 0,
+  needsCommands = false,
 }: RecommendInput): string {
   const words = ["cyrvault backup", `--repo ${quote(repository ?? "REPOSITORY")}`];
   if (!isDefaultConfig) words.push(`--config ${quote(toText(config))}`);
   if (root !== "/" || mappings.length > 0) return [...words, ...placeOptions(root, mappings)].join(" ");
   const method = methodOfAll(filesystems);
-  // Seconds of downtime with a snapshot, the whole of the backup without one.
-  return [...words, ...(method === "none" ? [] : [`--snapshot ${method}`]), "--quiesce stop"].join(" ");
+  const view = method === "none" ? [] : [`--snapshot ${method}`];
+  // Nobody stops a server every hour for its list.
+  if (only !== undefined)
+    return [...words, `--only ${only}`, ...(method === "none" ? ["--mode live"] : view)].join(" ");
+  const isLong = method === "none" && seconds > DOWNTIME_SECONDS_MAX;
+  words.push(...view, isLong ? "--mode two-pass" : "--quiesce stop");
+  return [...words, ...(needsCommands ? [STOP_COMMANDS] : [])].join(" ");
 }
 
 /** A view is taken in one way: `none` where they differ. */

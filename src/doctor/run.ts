@@ -6,6 +6,7 @@ import type { HostFacts } from "../source/host/host-facts.ts";
 import { lookBelow } from "../source/host/look-below.ts";
 import { type Mount, mountOf, parseMounts } from "../source/host/mounts.ts";
 import { type RunningMaster, runningMasters } from "../source/host/running-master.ts";
+import { serviceOfCgroup } from "../source/host/service-of-cgroup.ts";
 import { describeServer, type ServerDescription } from "../source/server.ts";
 import { normalise, type PathMapping, parentOf, SourceView } from "../source/view.ts";
 import type { Check, CheckCode } from "./check.ts";
@@ -30,6 +31,8 @@ export interface DoctorOptions {
   readonly repository: string | undefined;
   /** Where it is a directory of this machine: absolute. It need not exist. */
   readonly repositoryDirectory: ByteString | undefined;
+  /** undefined: the whole server. */
+  readonly only?: "mailbox-list" | undefined;
   /** A password or key file that the command was given. */
   readonly secretFile: string | undefined;
 }
@@ -111,6 +114,7 @@ export function runDoctor(options: DoctorOptions, facts: HostFacts): DoctorRepor
     ...judgeProcesses({
       facts,
       masters: ours,
+      others: masters.filter((master) => !ours.includes(master)),
       owner,
       roots,
       layout,
@@ -138,6 +142,9 @@ export function runDoctor(options: DoctorOptions, facts: HostFacts): DoctorRepor
       root: view.root,
       mappings: view.mappings,
       filesystems,
+      only: options.only,
+      seconds: estimate?.firstBackupSeconds.high,
+      needsCommands: ours.some(({ pid }) => isOutsideServices(facts, pid)),
     }),
   };
 }
@@ -150,6 +157,12 @@ function ownerOf(view: SourceView, configDirectory: ByteString, facts: HostFacts
   const place = view.isMapped ? undefined : view.resolve(configDirectory)?.realPath;
   const uid = place === undefined ? undefined : facts.stat(place)?.uid;
   return uid === facts.uid ? undefined : uid;
+}
+
+/** Not where that cannot be seen. */
+function isOutsideServices(facts: HostFacts, pid: number): boolean {
+  const cgroup = facts.run("cat", [`/proc/${pid}/cgroup`]);
+  return cgroup !== undefined && serviceOfCgroup(cgroup) === undefined;
 }
 
 const GAPS: readonly CheckCode[] = [

@@ -87,9 +87,16 @@ export class Journal implements Holdings {
     }
   }
 
-  /** Gives back what runs that died have left, of every server. What is locked is at work. Failures are logged. */
-  static async recoverAll(options: Omit<JournalOptions, "server">): Promise<void> {
+  /**
+   * Gives back what runs that died have left, of every server. What is locked is at work. Failures are logged.
+   * @param options - `but`: a server that is seen to otherwise.
+   */
+  static async recoverAll(
+    options: Omit<JournalOptions, "server"> & { readonly but?: string },
+  ): Promise<void> {
+    const other = options.but === undefined ? undefined : journalFile(options.directory, options.but);
     for (const path of journalFilesIn(options.directory)) {
+      if (path === other) continue;
       let file: JournalFile | undefined;
       try {
         file = JournalFile.lock(path);
@@ -131,7 +138,10 @@ export class Journal implements Holdings {
     throw new CyrvaultError(
       "SNAPSHOT_FAILED",
       `not given back: ${left}: ${failures.map(({ message }) => message).join("; ")}`,
-      { hint: "the next backup on this machine tries again", cause: failures[0] },
+      {
+        hint: `the next backup on this machine tries again; if you have seen to it by hand, delete ${this.#file.path}`,
+        cause: failures[0],
+      },
     );
   }
 

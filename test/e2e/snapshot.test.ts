@@ -340,6 +340,24 @@ describeWith(loopMountMissing(), "loop devices are there", "whoever takes a view
     }
   });
 
+  test("is cleaned up after by a backup of another server, too, though that takes a view of its own", async () => {
+    const { workspace, env } = await makeRepository();
+    const size = { layout: "uuid", users: 1, foldersPerUser: 1, messages: 5, documentScale: 0.01 } as const;
+    const { configPath } = generateServer(join(workspace, "server"), size);
+    const [left, view] = [join(workspace, "left"), join(workspace, "view")];
+    mkdirSync(left);
+    mkdirSync(env["CYRVAULT_STATE_DIR"] as string);
+    const thing = { kind: "command-view", remove: ["/bin/sh", "-c", `rmdir ${left}`], environment: {} };
+    const journal = join(env["CYRVAULT_STATE_DIR"] as string, "other.held");
+    writeFileSync(journal, `${JSON.stringify({ hold: thing, number: 1 })}\n`);
+    const make = `cp -a ${workspace}/server ${view} && echo ${workspace}/server=${view}`;
+    const hooks = ["--snapshot-command", make, "--snapshot-remove", `rm -rf ${view}`];
+    const args = ["backup", "--config", configPath, "--snapshot", "command", ...hooks];
+    expectCode(args, await runCli(args, { env }));
+    expect(existsSync(left)).toBe(false);
+    expect(readFileSync(journal, "utf8")).toBe("");
+  });
+
   test("a second start while one is at work ends with 11 and runs no command", async () => {
     const repository = await makeRepository();
     const { workspace, env } = repository;

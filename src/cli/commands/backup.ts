@@ -159,7 +159,7 @@ async function backUp(
         const parts = [session, given, options, server, repository] as const;
         switch (parseMode(given.mode)) {
           case "live":
-            return await withLive(session, options, repository, make);
+            return await withLive(session, given, options, repository, make);
           case "two-pass":
             return await withTwoPasses(parts, context, make);
           case "snapshot":

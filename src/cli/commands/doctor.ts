@@ -104,8 +104,13 @@ async function print(output: Output, report: DoctorReport): Promise<void> {
   if (report.command !== null)
     lines.push(
       "",
-      "To back it up (the service may have another name):",
-      ...report.command.split("\n").map((line) => `  ${line}`),
+      "To back it up:",
+      `  ${report.command}`,
+      ...(report.command.endsWith("--start-command START")
+        ? [
+            "  (no service of systemd runs this Cyrus: put the commands that stop and start it for STOP and START)",
+          ]
+        : []),
     );
   await output.text(lines.join("\n"));
 }

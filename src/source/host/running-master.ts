@@ -24,6 +24,12 @@ export function runningMasters(processes: readonly HostProcess[]): RunningMaster
   return masters.filter((one, at) => masters.findIndex((other) => other.config === one.config) === at);
 }
 
+/** Where a master writes its number, if its command line says so. */
+export function pidFileOf(args: readonly ByteString[]): ByteString | undefined {
+  const path = optionsOf(args).get("p");
+  return path?.startsWith("/") === true ? path : undefined;
+}
+
 /** Postfix has a `master` too, which knows neither -C nor -M. */
 function isCyrusMaster(program: ByteString | undefined, options: ReadonlyMap<string, ByteString>): boolean {
   if (program === undefined) return false;

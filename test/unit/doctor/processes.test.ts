@@ -27,6 +27,7 @@ function judge(
   return judgeProcesses({
     facts,
     masters: runningMasters(PROCESSES),
+    others: [],
     owner: 106,
     roots: [root("config", "/var/lib/cyrus"), root("partition", "/spool", "default")],
     layout: configured("duplicate_db_path: /ram/deliver.db").layout,
@@ -82,4 +83,38 @@ test("what this user may not see is said", () => {
   const checks = judge({ 70: undefined, 71: undefined });
   expect(checks.at(-1)).toMatchObject({ code: "processes-not-visible", severity: "note" });
   expect(checks.at(-1)?.message).toContain("2 of 3");
+});
+
+test("what another Cyrus of this machine holds open is not this one's, though both have one user", () => {
+  const processes = [
+    ...PROCESSES,
+    process(80, 1, 0, "/usr/sbin/cyrmaster", "-C", "/etc/two.conf"),
+    process(81, 80, 106, "imapd"),
+  ];
+  const masters = runningMasters(processes);
+  const checks = judge(
+    {},
+    {
+      facts: madeUpHost({
+        processes,
+        openFiles: (pid) => (pid === 71 ? ["/data/odd.db"] : pid === 81 ? ["/two/x.db"] : []).map(fromText),
+        stat: () => FILE,
+      }),
+      masters: masters.filter(({ pid }) => pid === 70),
+      others: masters.filter(({ pid }) => pid === 80),
+    },
+  );
+  expect(checks.flatMap(({ path }) => path ?? [])).toEqual(["/data/odd.db"]);
+});
+
+test("the file with master's number is nothing to keep", () => {
+  const processes = [process(70, 1, 0, "/usr/sbin/cyrmaster", "-p", "/srv/cyrus/master.pid")];
+  const facts = madeUpHost({
+    processes,
+    openFiles: () => [fromText("/srv/cyrus/master.pid")],
+    stat: () => FILE,
+  });
+  expect(judge({}, { facts, masters: runningMasters(processes) }).map(({ code }) => code)).toEqual([
+    "cyrus-running",
+  ]);
 });

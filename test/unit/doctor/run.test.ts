@@ -66,6 +66,17 @@ test("a Cyrus with another configuration than the one that is named is noted, se
   });
 });
 
+test("the command says that it has to be told how to stop a Cyrus that no service runs", () => {
+  const command = (cgroup: string | undefined) =>
+    examine({
+      processes: [process(5, 1, 0, "cyrmaster", "-C", config)],
+      run: (program, [path]) => (program === "cat" && path === "/proc/5/cgroup" ? cgroup : undefined),
+    }).command;
+  expect(command("0::/user.slice/session-1.scope\n")).toMatch(/ --stop-command STOP --start-command START$/);
+  expect(command("0::/system.slice/cyrus-imapd.service\n")).toMatch(/ --quiesce stop$/);
+  expect(command(undefined)).toMatch(/ --quiesce stop$/);
+});
+
 test("a filesystem inside a root is covered by the command, too", () => {
   const point = dir.in("server/spool/uuid");
   const report = examine(

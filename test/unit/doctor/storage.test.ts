@@ -119,6 +119,27 @@ describe("btrfs, ZFS and neither", () => {
     ).toBe("cyrvault backup --repo /backup --config '/etc/my imapd.conf' --quiesce stop");
   });
 
+  test("a backup that takes longer than Cyrus may be down reads twice; a list alone needs no stop", () => {
+    const plain = madeUpHost({ mountInfo: mountInfo(["/", "ext4", "/dev/sda1"]) });
+    const found = filesystems(plain, "/var/lib/cyrus");
+    const line = (given: Partial<Parameters<typeof recommend>[0]>) =>
+      recommend({ ...REQUEST, filesystems: found, ...given });
+    expect(line({ seconds: 300 })).toBe("cyrvault backup --repo /backup --quiesce stop");
+    expect(line({ seconds: 301 })).toBe("cyrvault backup --repo /backup --mode two-pass");
+    expect(line({ needsCommands: true })).toBe(
+      "cyrvault backup --repo /backup --quiesce stop --stop-command STOP --start-command START",
+    );
+    const only = "mailbox-list";
+    expect(line({ only, needsCommands: true, seconds: 301 })).toBe(
+      "cyrvault backup --repo /backup --only mailbox-list --mode live",
+    );
+    const zfs = filesystems(madeUpHost({ mountInfo: mountInfo(["/", "zfs", "t/a", "0:30"]) }), "/var");
+    expect(line({ only, filesystems: zfs })).toBe(
+      "cyrvault backup --repo /backup --only mailbox-list --snapshot zfs",
+    );
+    expect(line({ seconds: 301, filesystems: zfs })).toContain("--snapshot zfs --quiesce stop");
+  });
+
   test("what is frozen already is only read", () => {
     const mappings = [parseMapping("/spool=/mnt/s")];
     expect(

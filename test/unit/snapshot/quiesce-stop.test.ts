@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { StopQuiesce } from "../../../src/snapshot/quiesce-stop.ts";
-import { serviceOfCgroup } from "../../../src/snapshot/quiesce-unit.ts";
+import { serviceOfCgroup } from "../../../src/source/host/service-of-cgroup.ts";
 import { process } from "../doctor/made-up-host.ts";
 import { CONFIG, PLACES, World } from "./quiesce-world.ts";
 

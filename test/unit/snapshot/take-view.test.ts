@@ -157,6 +157,7 @@ test("what cannot be given back is named, stays written down, and the next start
     site.machine.busy = 1000;
   });
   expect(problem).toMatchObject({ code: "SNAPSHOT_FAILED" });
+  expect(problem?.hint).toMatch(/by hand, delete \/.*\.held$/);
   expect(problem?.message).toMatch(/the mount at \/run\/cyrvault\/cyrvault-.*target is busy/);
   expect(site.machine.slept).toBeGreaterThan(10_000);
   expect(site.machine.commands.filter((line) => line.includes("umount")).join()).not.toMatch(/-l|--lazy|-f/);
