@@ -1,5 +1,7 @@
 /** Reads packs again, byte for byte: every block is opened, every object hashed, every message put together. */
 import { equalBytes, toHex } from "../base/bytes.ts";
+import { isCyrvaultError } from "../base/errors.ts";
+import type { ObjectMarks } from "../manifest/object-marks.ts";
 import { type AssembleMessage, asObjectId, type ObjectId, type StoredObject } from "../store/object.ts";
 import { ObjectHasher } from "../store/object-id.ts";
 import type { PackDirectory } from "../store/pack-directory.ts";
@@ -13,6 +15,8 @@ export interface DataCheckContext {
   readonly assemble: AssembleMessage;
   readonly errors: CheckErrors;
   readonly signal: AbortSignal | undefined;
+  /** What backups need. */
+  readonly needed: ObjectMarks;
   readonly onBytes: (storedBytes: number) => void;
   /** Asked before each pack. */
   readonly mayGoOn: () => boolean;
@@ -24,12 +28,14 @@ export interface DataRead {
   readonly bytes: number;
   /** Packs looked at, sound or not. */
   readonly packs: number;
+  /** Messages that no backup needs, a part of which is nowhere: what a repair has cut out of the backups. */
+  readonly remnants: number;
 }
 
 export async function checkData(context: DataCheckContext, packs: Iterable<PackId>): Promise<DataRead> {
   const { repository, errors, signal, onBytes } = context;
   const verifier = new ObjectVerifier(context);
-  const read = { bytes: 0, packs: 0 };
+  const read = { bytes: 0, packs: 0, remnants: 0 };
   for (const packId of packs) {
     signal?.throwIfAborted();
     if (!context.mayGoOn()) break;
@@ -50,7 +56,7 @@ export async function checkData(context: DataCheckContext, packs: Iterable<PackI
     }
     if (isSound) await context.onVerified(packId);
   }
-  return read;
+  return { ...read, remnants: verifier.remnants };
 }
 
 function idsInBlock(directory: PackDirectory, block: number): ObjectId[] {
@@ -64,6 +70,7 @@ function idsInBlock(directory: PackDirectory, block: number): ObjectId[] {
 class ObjectVerifier {
   readonly #context: DataCheckContext;
   readonly #hasher: ObjectHasher;
+  remnants = 0;
 
   constructor(context: DataCheckContext) {
     this.#context = context;
@@ -78,6 +85,12 @@ class ObjectVerifier {
     for (const object of objectsInBlock(pack.directory, block, raw)) {
       const verdict = await this.#judge(object);
       if (verdict === true) continue;
+      if (verdict !== false && verdict.ofPart && isCyrvaultError(verdict.error, "OBJECT_MISSING")) {
+        if (!this.#context.needed.has(toHex(pack.packId), object.ordinal)) {
+          this.remnants++;
+          continue;
+        }
+      }
       isAllSound = false;
       const id = asObjectId(Uint8Array.from(object.id));
       const what = `${object.kind} object ${toHex(id)}`;

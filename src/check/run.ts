@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { isCyrvaultError } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
 import type { Progress } from "../base/progress.ts";
+import type { ObjectMarks } from "../manifest/object-marks.ts";
 import { FORGOTTEN_PREFIX, readForgotten } from "../store/forgotten.ts";
 import { GC_PREFIX, readGcState } from "../store/gc-record.ts";
 import { KEY_FILE_BYTES_MAX, KEYS_PREFIX, verifyKeyFile } from "../store/keys.ts";
@@ -67,6 +68,8 @@ export interface CheckResult {
   /** Of blocks: 0 unless data was asked for. */
   readonly bytesRead: number;
   readonly packsRead: number;
+  /** Messages that no backup needs, a part of which is nowhere. */
+  readonly remnants: number;
   /** Packs that were due, and for which there was no time: undefined unless data was asked for. */
   readonly notReached: { readonly packs: number; readonly bytes: number } | undefined;
   readonly seconds: number;
@@ -93,7 +96,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   await checkKeys(repository, errors);
   await checkRecords(repository, errors);
 
-  const data = await readData(options, context, errors, packs, began);
+  const data = await readData(options, context, errors, { packs, needed: backups.marks }, began);
   let affects: Affects | undefined;
   if (errors.total > 0) {
     progress.beginPhase("who suffers", clock.monotonicMs(), undefined, "objects");
@@ -111,6 +114,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
     backups: backups.count,
     bytesRead: data?.bytes ?? 0,
     packsRead: data?.packs ?? 0,
+    remnants: data?.remnants ?? 0,
     notReached: data?.notReached,
     seconds: (clock.monotonicMs() - began) / 1000,
   };
@@ -120,7 +124,7 @@ async function readData(
   { readDataPercent, readDataPart, olderThanMs, maxDurationMs }: CheckOptions,
   { repository, assemble, clock, progress, log = silentLogger, signal }: CheckContext,
   errors: CheckErrors,
-  packs: ReadonlyMap<string, CheckedPack>,
+  { packs, needed }: { readonly packs: ReadonlyMap<string, CheckedPack>; readonly needed: ObjectMarks },
   began: number,
 ): Promise<(DataRead & Pick<CheckResult, "notReached">) | undefined> {
   if (readDataPart === undefined && readDataPercent <= 0) return undefined;
@@ -156,6 +160,7 @@ async function readData(
         assemble,
         errors,
         signal,
+        needed,
         onBytes: (bytes) => progress.add({ items: 0, bytes }, clock.monotonicMs()),
         mayGoOn: () => maxDurationMs === undefined || clock.monotonicMs() - began < maxDurationMs,
         onVerified: async (packId) => {

@@ -60,12 +60,14 @@ export class Output {
       this.event({ type: "log", level, message, context: printable(context) });
       return;
     }
+    const { hint } = context;
     const details = Object.entries(context)
-      .filter(([, value]) => value !== undefined)
+      .filter(([name, value]) => value !== undefined && (name !== "hint" || typeof hint !== "string"))
       .map(([name, value]) => ` ${name}=${String(value)}`)
       .join("");
     const prefix = level === "warning" || level === "error" ? `${level}: ` : "";
     this.#err(`cyrvault: ${prefix}${escapeForTerminal(message + details)}\n`);
+    if (typeof hint === "string") this.#err(`  hint: ${escapeLinesForTerminal(hint)}\n`);
   }
 
   /** The line that is drawn over by whatever comes next; empty: none. Only for a terminal. */

@@ -69,9 +69,10 @@ ${example(
 };
 
 async function printResult(output: Output, result: CheckResult): Promise<void> {
-  const { errors, errorsTotal, affects, packs, objects, backups, bytesRead, notReached, seconds } = result;
+  const { errors, errorsTotal, affects, packs, objects, backups, bytesRead, remnants, notReached, seconds } =
+    result;
   for (const { code, path, message } of errors.slice(0, ERRORS_SHOWN))
-    output.note(`${code}${path === undefined ? "" : ` ${path}`}: ${message}`);
+    output.note(`${code} ${errorText(path, message)}`);
   if (errorsTotal > ERRORS_SHOWN)
     output.note(`and ${humanCount(errorsTotal - ERRORS_SHOWN)} more (--json shows 1000)`);
   if (affects !== undefined) for (const line of affectsText(affects)) output.note(line);
@@ -80,10 +81,20 @@ async function printResult(output: Output, result: CheckResult): Promise<void> {
   await output.text(
     `${counted(backups, "backup")}, ${counted(packs, "pack")}, ${counted(objects, "object")}${read} in ${humanDuration(seconds * 1000)}: ${errorsTotal === 0 ? "no errors" : counted(errorsTotal, "error")}.`,
   );
+  if (remnants > 0)
+    await output.text(
+      `${counted(remnants, "message")} that no backup needs ${remnants === 1 ? "lacks" : "lack"} a part: left over from what a repair has cut out.`,
+    );
   if (notReached !== undefined && notReached.packs > 0)
     await output.text(
       `Not reached in that time: ${counted(notReached.packs, "pack")}, ${humanBytes(notReached.bytes)}. The next check begins with them.`,
     );
+}
+
+/** Many a message begins with the file itself, or with another one that something in it needs. */
+function errorText(path: string | undefined, message: string): string {
+  if (path === undefined || message.startsWith(`${path}: `)) return message;
+  return `${path}${message.startsWith("packs/") ? " needs " : ": "}${message}`;
 }
 
 function affectsText(affects: Affects): string[] {

@@ -161,6 +161,8 @@ async function printResult(output: Output, result: RestoreResult): Promise<void>
   await output.text(
     `Restored ${backup}: ${counted(mailboxes, "mailbox", "mailboxes")}, ${counted(messages, "message")}, ${counted(files, "other file")}, ${humanBytes(bytes)} in ${humanDuration(seconds * 1000)}; every byte compared with what was stored.`,
   );
+  if (result.incomplete)
+    output.note("Not everything came back: the errors above name what did not (exit code 3).");
   const outcomes = outcomesText(result.outcomes);
   if (outcomes !== undefined) await output.text(outcomes);
   if (blocks !== undefined && blocks.needed > 0)

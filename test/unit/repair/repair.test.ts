@@ -13,7 +13,7 @@ import { initRepository } from "../../../src/store/repository.ts";
 import { sealRun } from "../../../src/store/run-record.ts";
 import { faultyBackend } from "../../support/faulty-backend.ts";
 import { Site } from "../backup/site.ts";
-import { mail } from "../backup/tiny-server.ts";
+import { mail, mailWithAttachment } from "../backup/tiny-server.ts";
 import { CHEAP } from "../store/repository-fixture.ts";
 import {
   check,
@@ -121,6 +121,24 @@ describe("a repair", () => {
     expect(result?.taken.fromRepository).toBeGreaterThan(3);
     expect((await check(vault.files)).errors).toEqual([]);
     expect(await restore(vault.files, vault.backups[0] as string)).toEqual(sound);
+  });
+
+  test("leaves nothing that a check finds wrong where messages of other packs had what is lost as a part", async () => {
+    using vault = await Vault.make(false);
+    const [first = ""] = vault.backups;
+    const anna = vault.server.mailboxes.get("user.anna");
+    if (anna === undefined) throw new Error("no anna");
+    vault.server.append(anna, mailWithAttachment("six", "shared", 9000));
+    vault.backups.push(await vault.backUp());
+    const place = await placeOf(vault.files, first, "user.anna", 2, "part");
+    flip(vault.files, place.name, place.at);
+    expect((await repair(vault.files))?.lostTotal).toBeGreaterThan(0);
+    expect(await check(vault.files)).toMatchObject({ errors: [], remnants: 1 });
+    const last = namesOf(vault.files, "backups/").at(-1)?.slice("backups/".length) as string;
+    const restored = await restore(vault.files, last);
+    expect(restored.named.size).toBeGreaterThan(0);
+    await vault.backUp();
+    expect(await check(vault.files)).toMatchObject({ errors: [], remnants: 0 });
   });
 
   test("takes nothing that has other bytes now", async () => {
