@@ -21,9 +21,17 @@ export function findingObject(finding: Finding): object {
   };
 }
 
-/** `error message-missing /var/spool/…/4.: …`. */
-export function findingText({ code, severity, path, message, accepted }: Finding): string {
-  return `${severity} ${code}${accepted ? " (accepted)" : ""} ${toText(path)}: ${message}`;
+/** `error message-missing /var/spool/…/4. (user.anna): …`: from 3.6 on a path does not tell whose it is. */
+export function findingText({
+  code,
+  severity,
+  path,
+  mailbox,
+  message,
+  accepted,
+}: Pick<Finding, "code" | "severity" | "path" | "mailbox" | "message" | "accepted">): string {
+  const whose = mailbox === undefined ? "" : ` (${toText(mailbox)})`;
+  return `${severity} ${code}${accepted ? " (accepted)" : ""} ${toText(path)}${whose}: ${message}`;
 }
 
 /** Of a restore or an export; the first ones. */

@@ -134,12 +134,16 @@ export class Journal implements Holdings {
       }
     }
     if (failures.length === 0) return;
-    const left = [...this.#held.values()].map(describeHeld).join(", ");
+    const things = [...this.#held.values()];
+    const left = things.map(describeHeld).join(", ");
+    const now = things.some(({ kind }) => kind === "stopped")
+      ? "start Cyrus by hand now: no mail is delivered; "
+      : "";
     throw new CyrvaultError(
       "SNAPSHOT_FAILED",
       `not given back: ${left}: ${failures.map(({ message }) => message).join("; ")}`,
       {
-        hint: `the next backup on this machine tries again; if you have seen to it by hand, delete ${this.#file.path}`,
+        hint: `${now}the next backup on this machine tries again; if you have seen to it by hand, delete ${this.#file.path}`,
         cause: failures[0],
       },
     );

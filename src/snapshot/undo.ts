@@ -169,10 +169,21 @@ async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: Snapshot
     const isRunning = runs();
     if (pauseMs === undefined && isRunning) return;
     if (pauseMs === undefined || !(isRunning || ranBefore))
-      throw commandFailed(`cannot give back ${describeHeld(thing)}`, thing.start, result);
+      throw commandFailed(
+        `Cyrus is stopped, and \`${asTyped(thing.start)}\` did not start it`,
+        thing.start,
+        result,
+      );
     ranBefore = isRunning;
     await host.sleep(pauseMs);
   }
+}
+
+/** Without what we put before it. */
+function asTyped(argv: readonly string[]): string {
+  const first = argv.findIndex((word, at) => word !== "env" && word !== "-u" && argv[at - 1] !== "-u");
+  const own = argv.slice(Math.max(first, 0));
+  return own[0] === "/bin/sh" && own[1] === "-c" ? own.slice(2).join(" ") : own.join(" ");
 }
 
 async function thaw(at: ByteString, host: SnapshotHost): Promise<void> {

@@ -1,11 +1,13 @@
 import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { fromText } from "../../../src/base/byte-string.ts";
 import { CyrvaultError, type ErrorCode } from "../../../src/base/errors.ts";
 import type { ProgressSnapshot } from "../../../src/base/progress.ts";
 import { parseInterval, parseShare } from "../../../src/cli/commands/backup.ts";
 import { checkOptions, parsePercent } from "../../../src/cli/commands/check.ts";
 import { EXIT, exitCodeOf } from "../../../src/cli/exit-codes.ts";
+import { findingText } from "../../../src/cli/findings-text.ts";
 import { counted, humanBytes, humanCount, humanDuration, humanTime } from "../../../src/cli/humanise.ts";
 import { jsonLine } from "../../../src/cli/output.ts";
 import { parseBytes } from "../../../src/cli/parse-size.ts";
@@ -293,4 +295,19 @@ describe("a password typed at a terminal", () => {
   test("can be broken off", async () => {
     await expect(type(Buffer.from("ab\x03"))).rejects.toMatchObject({ code: "INTERRUPTED" });
   });
+});
+
+test("a finding names the mailbox, too: the path of one that lies by uniqueid says nothing to a person", () => {
+  const path = fromText("/spool/uuid/6/0/60ft9ja18b/4.");
+  const finding = {
+    code: "message-missing",
+    severity: "error",
+    path,
+    message: "gone",
+    accepted: false,
+  } as const;
+  expect(findingText(finding)).toBe("error message-missing /spool/uuid/6/0/60ft9ja18b/4.: gone");
+  expect(findingText({ ...finding, mailbox: fromText("user.anna") })).toBe(
+    "error message-missing /spool/uuid/6/0/60ft9ja18b/4. (user.anna): gone",
+  );
 });

@@ -167,6 +167,19 @@ test("what cannot be given back is named, stays written down, and the next start
   expect(site.left()).toEqual([]);
 });
 
+test("a Cyrus that cannot be started again is called just that, with what to do", async () => {
+  const { machine } = SITES.lvm();
+  const journal = await openJournal({ machine });
+  const start = ["env", "-u", "LC_ALL", "/bin/sh", "-c", "rc start"];
+  await journal.hold({ kind: "stopped", start }, async () => undefined);
+  machine.fault = { at: 0, isDone: false, kind: "fails" };
+  await expect(journal.releaseAll()).rejects.toMatchObject({
+    message: expect.stringContaining("Cyrus is stopped, and `rc start` did not start it"),
+    hint: expect.stringContaining("start Cyrus by hand now: no mail is delivered"),
+  });
+  journal.close();
+});
+
 test("a volume without our tag is not removed, whatever the journal says", async () => {
   const { machine } = SITES.lvm();
   const journal = await openJournal({ machine });
