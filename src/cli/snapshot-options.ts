@@ -204,11 +204,12 @@ export function parseSnapshotSize(
 }
 
 /** The doctor's command; what keeps it from telling is not asked for here. */
-function recommended(session: Session, { config, only }: BackupOptions): string | undefined {
+function recommended(session: Session, { config, server, only }: BackupOptions): string | undefined {
   try {
     const { command } = runDoctor(
       {
         config,
+        server,
         only,
         root: "/" as ByteString,
         mappings: [],

@@ -10,6 +10,8 @@ export interface RecommendInput {
   readonly root: ByteString;
   readonly mappings: readonly PathMapping[];
   readonly filesystems: readonly Filesystem[];
+  /** As its backups are kept under, where that was said. */
+  readonly server?: string | undefined;
   /** undefined: the whole server. */
   readonly only?: "mailbox-list" | undefined;
   /** Of a first backup, at most; undefined: not known. */
@@ -31,12 +33,14 @@ export function recommend({
   root,
   mappings,
   filesystems,
+  server,
   only,
   seconds = 0,
   needsCommands = false,
 }: RecommendInput): string {
   const words = ["cyrvault backup", `--repo ${quote(repository ?? "REPOSITORY")}`];
   if (!isDefaultConfig) words.push(`--config ${quote(toText(config))}`);
+  if (server !== undefined) words.push(`--server ${quote(server)}`);
   if (root !== "/" || mappings.length > 0) return [...words, ...placeOptions(root, mappings)].join(" ");
   const method = methodOfAll(filesystems);
   const view = method === "none" ? [] : [`--snapshot ${method}`];

@@ -31,6 +31,7 @@ export interface DoctorOptions {
   readonly repository: string | undefined;
   /** Where it is a directory of this machine: absolute. It need not exist. */
   readonly repositoryDirectory: ByteString | undefined;
+  readonly server?: string | undefined;
   /** undefined: the whole server. */
   readonly only?: "mailbox-list" | undefined;
   /** A password or key file that the command was given. */
@@ -142,6 +143,7 @@ export function runDoctor(options: DoctorOptions, facts: HostFacts): DoctorRepor
       root: view.root,
       mappings: view.mappings,
       filesystems,
+      server: options.server,
       only: options.only,
       seconds: estimate?.firstBackupSeconds.high,
       needsCommands: ours.some(({ pid }) => isOutsideServices(facts, pid)),

@@ -7,9 +7,12 @@ import { fromText, toText } from "../../base/byte-string.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { compileLater } from "../../base/compile-later.ts";
 import { CyrvaultError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
+import { liveHost } from "../../source/host/live-host.ts";
+import { mastersElsewhere } from "../../source/host/running-master.ts";
 import { describeServer } from "../../source/server.ts";
 import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
@@ -148,6 +151,7 @@ async function backUp(
       const { clock, progress, output, json, log } = session;
       const server = options.server ?? serverName(options);
       status.server = server;
+      warnOfOthers(options, log);
       const acceptRules = await readAcceptRules(repository, server);
       const here = isHere(hostname());
       const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
@@ -271,6 +275,19 @@ export function parseCompression(text: string): Compression {
 function serverName({ root, mappings, config, includes, withSearch }: BackupOptions): string {
   const { layout } = describeServer({ view: new SourceView(root, mappings), config, includes, withSearch });
   return layout.serverName === undefined ? hostname() : toText(layout.serverName);
+}
+
+/** Nobody has said which server is meant, and the one that runs here is another one. */
+function warnOfOthers({ config, root, mappings }: BackupOptions, log: Logger): void {
+  if (config !== undefined || root !== "/" || mappings.length > 0) return;
+  const others = mastersElsewhere(liveHost().processes).map((one) => toText(one.config));
+  if (others.length > 0)
+    log.warning(
+      `the Cyrus that runs here has another configuration than /etc/imapd.conf: ${others.join(", ")}`,
+      {
+        hint: "name the one that is meant with --config",
+      },
+    );
 }
 
 function planText(plan: BackupPlan): string {

@@ -1,6 +1,6 @@
 /** Which Cyrus runs here: master's command line names its configuration. */
 import { type ByteString, fromText } from "../../base/byte-string.ts";
-import { baseName } from "../view.ts";
+import { baseName, normalise } from "../view.ts";
 import type { HostProcess } from "./host-facts.ts";
 
 export interface RunningMaster {
@@ -22,6 +22,15 @@ export function runningMasters(processes: readonly HostProcess[]): RunningMaster
   }
   // Of a master that is just about to become another process there are two for a moment.
   return masters.filter((one, at) => masters.findIndex((other) => other.config === one.config) === at);
+}
+
+/** Masters where each has another imapd.conf than this one; none where one of them has it. */
+export function mastersElsewhere(
+  processes: readonly HostProcess[],
+  config: ByteString = DEFAULT_CONFIG,
+): RunningMaster[] {
+  const masters = runningMasters(processes);
+  return masters.some((master) => normalise(master.config) === config) ? [] : masters;
 }
 
 /** Where a master writes its number, if its command line says so. */

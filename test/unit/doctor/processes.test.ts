@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
 import { judgeProcesses, type ProcessesInput } from "../../../src/doctor/judge-processes.ts";
 import type { HostStat } from "../../../src/source/host/host-facts.ts";
-import { runningMasters } from "../../../src/source/host/running-master.ts";
+import { mastersElsewhere, runningMasters } from "../../../src/source/host/running-master.ts";
 import { configured, madeUpHost, process, root } from "./made-up-host.ts";
 
 const FILE: HostStat = { type: "file", device: 1n, inode: 5n, uid: 106 };
@@ -43,6 +43,13 @@ test.each([
   [["cyrmaster", "-p", "-C", "-M", "/c.conf"], "/etc/imapd.conf", "/c.conf"],
 ])("the command line %j names %s", (args, config, cyrusConf) => {
   expect(runningMasters([process(9, 1, 0, ...args)])).toEqual([{ pid: 9, config, cyrusConf }]);
+});
+
+test("a Cyrus with another imapd.conf than the usual one is seen, unless there is one with that too", () => {
+  const other = process(8, 1, 0, "cyrmaster", "-C", "/etc/two.conf");
+  expect(mastersElsewhere([other]).map(({ config }) => config)).toEqual(["/etc/two.conf"]);
+  expect(mastersElsewhere([other], fromText("/etc/two.conf"))).toEqual([]);
+  expect(mastersElsewhere([...PROCESSES, other])).toEqual([]);
 });
 
 test("Postfix's master, and a shell that speaks of Cyrus, are no Cyrus", () => {

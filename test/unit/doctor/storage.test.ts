@@ -129,6 +129,9 @@ describe("btrfs, ZFS and neither", () => {
     expect(line({ needsCommands: true })).toBe(
       "cyrvault backup --repo /backup --quiesce stop --stop-command STOP --start-command START",
     );
+    expect(line({ server: "mail 2" })).toBe(
+      "cyrvault backup --repo /backup --server 'mail 2' --quiesce stop",
+    );
     const only = "mailbox-list";
     expect(line({ only, needsCommands: true, seconds: 301 })).toBe(
       "cyrvault backup --repo /backup --only mailbox-list --mode live",
