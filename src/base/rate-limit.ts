@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Clock } from "./clock.ts";
 
 /** Waits shorter than this are saved up. */
@@ -14,6 +15,8 @@ export class RateLimit {
     this.#bytesPerSecond = bytesPerSecond;
     this.#clock = clock;
     this.#signal = signal;
+    // However many wait: Node takes eleven listeners for a leak, and says so to whoever reads the log.
+    if (signal !== undefined) setMaxListeners(0, signal);
   }
 
   /** @throws {CyrvaultError} `INTERRUPTED`. */

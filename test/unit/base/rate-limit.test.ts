@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { limited } from "../../../src/backend/limited.ts";
 import { MemoryBackend } from "../../../src/backend/memory.ts";
-import { SimulatedClock } from "../../../src/base/clock.ts";
+import { SimulatedClock, systemClock } from "../../../src/base/clock.ts";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
 
 test("many callers together stay below the rate, and unused time is not saved up", async () => {
@@ -35,4 +35,18 @@ test("a limited backend writes what it is given, and waits for each kind of writ
   const names: string[] = [];
   for await (const { name } of backend.list("")) names.push(name);
   expect(names).toEqual(["a"]);
+});
+
+test("however many wait at once, and may be interrupted, Node has nothing to say about it", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => void warnings.push(warning);
+  process.on("warning", onWarning);
+  onTestFinished(() => void process.off("warning", onWarning));
+  const controller = new AbortController();
+  const limit = new RateLimit(1000, systemClock, controller.signal);
+  const waiting = Promise.allSettled(Array.from({ length: 20 }, () => limit.take(1000)));
+  await new Promise((resolve) => setImmediate(resolve));
+  controller.abort();
+  expect((await waiting).filter(({ status }) => status === "rejected")).toHaveLength(20);
+  expect(warnings).toEqual([]);
 });
