@@ -6,12 +6,13 @@ import type { Logger } from "../base/log.ts";
 import { PACKAGE_ROOT } from "../base/package-files.ts";
 import { parseSpan } from "../retention/parse-rules.ts";
 import type { SnapshotHost } from "../snapshot/host.ts";
+import { markedEnvironment } from "../snapshot/live-snapshot-host.ts";
 import type { Provider, Quiesce } from "../snapshot/method.ts";
 import { FreezeQuiesce } from "../snapshot/quiesce-freeze.ts";
 import { quiesceNone } from "../snapshot/quiesce-none.ts";
 import { StopQuiesce } from "../snapshot/quiesce-stop.ts";
 import type { StopCommands } from "../snapshot/quiesce-unit.ts";
-import { startWatchdog } from "../snapshot/quiesce-watchdog.ts";
+import { type StartWatchdog, startWatchdog } from "../snapshot/quiesce-watchdog.ts";
 import { startLockChild, WithlockQuiesce } from "../snapshot/quiesce-withlock.ts";
 
 export interface QuiesceGiven {
@@ -24,6 +25,8 @@ export interface QuiesceGiven {
 
 export interface QuiesceParts {
   readonly host: SnapshotHost;
+  /** What tells its commands from others'. */
+  readonly mark: string;
   /** The server's imapd.conf. */
   readonly config: ByteString;
   readonly provider: Provider;
@@ -55,7 +58,8 @@ export function addQuiesceOptions(command: Command): Command {
 
 /** @throws {CyrvaultError} `USAGE`. */
 export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
-  const { host, config, provider, log, stateDirectory } = parts;
+  const { host, mark, config, provider, log, stateDirectory } = parts;
+  const watchdog: StartWatchdog = (task) => startWatchdog({ ...task, environment: markedEnvironment(mark) });
   const name = parseQuiesce(given.quiesce);
   const commands = stopCommands(given);
   if (name !== "stop" && commands !== undefined)
@@ -67,7 +71,7 @@ export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
     case "none":
       return quiesceNone;
     case "stop":
-      return new StopQuiesce({ host, config, commands, waitMs, maxDowntimeMs, watchdog: startWatchdog, log });
+      return new StopQuiesce({ host, config, commands, waitMs, maxDowntimeMs, watchdog, log });
     case "withlock":
       return new WithlockQuiesce({
         host,
@@ -80,7 +84,7 @@ export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
       const ownPaths = [stateDirectory, process.execPath, PACKAGE_ROOT].flatMap((path) =>
         path === undefined ? [] : [fromText(path)],
       );
-      return new FreezeQuiesce({ host, provider: provider.name, ownPaths, watchdog: startWatchdog });
+      return new FreezeQuiesce({ host, provider: provider.name, ownPaths, watchdog });
     }
   }
 }

@@ -77,7 +77,8 @@ export function viewInput(
   const described = describeServer({ view, config, includes, withSearch });
   const directory = stateDirectoryOf(session, given);
   const journal = { directory: directory ?? "", server, hostFor: liveSnapshotHost, startedBy, log };
-  const host = liveSnapshotHost(directory === undefined ? "" : journalFile(directory, server));
+  const mark = directory === undefined ? "" : journalFile(directory, server);
+  const host = liveSnapshotHost(mark);
   const quiesceName = given.quiesce ?? "none";
   const provider = providerOf(kind, given, host, () => ({
     view,
@@ -93,6 +94,7 @@ export function viewInput(
     provider,
     quiesce: quiesceOf(given, {
       host,
+      mark,
       config: described.configPath,
       provider,
       stateDirectory: directory,

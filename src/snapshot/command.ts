@@ -29,11 +29,14 @@ export async function runOrThrow(
 export async function writeOut(
   host: Pick<SnapshotHost, "run">,
   points: readonly ByteString[],
+  signal?: AbortSignal,
 ): Promise<void> {
-  for (const point of points)
+  for (const point of points) {
     await runOrThrow(host, `cannot sync ${toText(point)}`, ["sync", "-f", asArgument(point)], {
       timeoutMs: WRITE_OUT_MS_MAX,
     });
+    signal?.throwIfAborted();
+  }
 }
 
 export function commandFailed(what: string, argv: readonly string[], result: CommandResult): CyrvaultError {

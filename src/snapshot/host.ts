@@ -8,11 +8,17 @@ export interface CommandResult {
   readonly stderr: string;
   /** Of what did not end by itself, for a person. */
   readonly reason: string | undefined;
+  /** It goes on, and nobody waits for it any more. */
+  readonly isLeft?: boolean;
 }
 
 export interface CommandOptions {
   /** Killed then. */
   readonly timeoutMs?: number;
+  /** Ended then, with all that it has started. */
+  readonly signal?: AbortSignal | undefined;
+  /** Asked whenever so much time has gone by: whether what it was to do is done, so that it may go on by itself. */
+  readonly mayGoOn?: { readonly isEnough: () => boolean; readonly everyMs: number };
   readonly environment?: Readonly<Record<string, string>>;
 }
 

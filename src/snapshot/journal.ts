@@ -28,6 +28,8 @@ export interface JournalOptions {
   readonly hostFor: (mark: string) => SnapshotHost;
   /** Processes that still run and carry that mark. */
   readonly startedBy: (mark: string) => readonly number[];
+  /** Ends one of those. */
+  readonly end?: (pid: number) => void;
   readonly log: Logger;
 }
 
@@ -48,11 +50,16 @@ export class Journal implements Holdings {
   readonly #file: JournalFile;
   readonly #host: SnapshotHost;
   readonly #log: Logger;
+  readonly #end: (pid: number) => void;
   /** In the order in which they were taken. */
   readonly #held = new Map<number, HeldThing>();
   #last = 0;
 
-  private constructor(file: JournalFile, { hostFor, log }: Pick<JournalOptions, "hostFor" | "log">) {
+  private constructor(
+    file: JournalFile,
+    { hostFor, log, end = endProcess }: Pick<JournalOptions, "hostFor" | "log" | "end">,
+  ) {
+    this.#end = end;
     this.#file = file;
     this.#host = hostFor(file.path);
     this.#log = log;
@@ -172,7 +179,25 @@ export class Journal implements Holdings {
       held: [...this.#held.values()].map(describeHeld).join(", "),
     });
     await this.#outwait(startedBy);
+    if (startedBy(this.#file.path).length > 0) await this.#endThose(startedBy);
     await this.releaseAll();
+  }
+
+  /**
+   * Those that hang, and daemons of a view, which end when that is given back. Who does not is ended, and then all is given
+   * back once more: what it may have made by then is written down still.
+   */
+  async #endThose(startedBy: JournalOptions["startedBy"]): Promise<void> {
+    for (const thing of [...this.#held.values()].reverse())
+      await undo(thing, this.#host).catch((error: unknown) => {
+        if (!(error instanceof CyrvaultError)) throw error;
+      });
+    const left = startedBy(this.#file.path);
+    if (left.length === 0) return;
+    this.#log.warning("commands of the earlier run are ended", { processes: left.join(", ") });
+    for (const pid of left) this.#end(pid);
+    for (let look = 0; look < 10 && startedBy(this.#file.path).length > 0; look++)
+      await this.#host.sleep(ORPHANS_PAUSE_MS);
   }
 
   /** A command outlives whoever has started it: what it is about to make is not there yet. */
@@ -205,5 +230,13 @@ export class Journal implements Holdings {
     }
     if (this.isEmpty) this.#file.empty();
     else this.#file.endLine();
+  }
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
   }
 }

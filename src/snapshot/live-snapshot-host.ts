@@ -1,7 +1,9 @@
 /** The machine as it is, and commands that change it. */
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { endGroup } from "../base/end-group.ts";
 import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import { normalPriorityOf } from "../base/posix-priority.ts";
 import { liveHost } from "../source/host/live-host.ts";
@@ -12,8 +14,16 @@ const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of whoever does not say: longer than any of ours takes. */
 const TIMEOUT_MS = 10 * 60_000;
 
+/** For whoever does not heed SIGTERM. */
+const KILL_LATER_MS = 5000;
+
 /** In the environment of each command: a later run finds by it what an earlier one, that died, has left at work. */
 const MARK = "CYRVAULT_HOLDS";
+
+/** For commands that others start for us. */
+export function markedEnvironment(mark: string): Readonly<Record<string, string>> {
+  return { [MARK]: mark };
+}
 
 /** @param mark - of this run's records; a process that carries it may still be taking what they say. */
 export function liveSnapshotHost(mark: string): SnapshotHost {
@@ -44,7 +54,7 @@ export function startedBy(mark: string): number[] {
 async function run(
   argv: readonly string[],
   mark: string,
-  { timeoutMs = TIMEOUT_MS, environment = {} }: CommandOptions = {},
+  { timeoutMs = TIMEOUT_MS, environment = {}, signal: stop, mayGoOn }: CommandOptions = {},
 ): Promise<CommandResult> {
   const [program = "", ...args] = argv;
   // A daemon that it starts, or a command that is given up, lives on.
@@ -54,18 +64,46 @@ async function run(
     const child = spawn(program, args, {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, LC_ALL: "C", LVM_SUPPRESS_FD_WARNINGS: "1", [MARK]: mark, ...environment },
+      env: {
+        ...process.env,
+        LC_ALL: "C",
+        LVM_SUPPRESS_FD_WARNINGS: "1",
+        ...markedEnvironment(mark),
+        ...environment,
+      },
     });
     // Cyrus is held while these run, and what starts it again hands its own on.
     if (child.pid !== undefined) normalPriorityOf(child.pid);
     const [out, err] = [new Collected(), new Collected()];
     let reason: string | undefined;
-    const timer = setTimeout(() => {
-      reason = `it did not end within ${Math.round(timeoutMs / 1000)} s`;
-      endGroup(child.pid);
-    }, timeoutMs);
+    const timers: NodeJS.Timeout[] = [];
+    timers.push(
+      setTimeout(() => {
+        reason = `it did not end within ${Math.round(timeoutMs / 1000)} s`;
+        endGroup(child.pid, "SIGKILL");
+      }, timeoutMs),
+    );
+    const onStop = (): void => {
+      endGroup(child.pid, "SIGTERM");
+      timers.push(setTimeout(() => endGroup(child.pid, "SIGKILL"), KILL_LATER_MS));
+    };
+    if (stop?.aborted === true) onStop();
+    else stop?.addEventListener("abort", onStop, { once: true });
+    const cleanUp = (): void => {
+      for (const timer of timers) clearTimeout(timer);
+      stop?.removeEventListener("abort", onStop);
+    };
+    const leave = (): void => {
+      if (mayGoOn?.isEnough() !== true) return;
+      cleanUp();
+      // What it still says must not end it: it is heard, as long as we are there.
+      child.unref();
+      for (const pipe of [child.stdout, child.stderr] as unknown as readonly Socket[]) pipe.unref();
+      resolve({ exitCode: undefined, stdout: out.text(), stderr: err.text(), reason, isLeft: true });
+    };
+    if (mayGoOn !== undefined) timers.push(setInterval(leave, mayGoOn.everyMs));
     const answer = (exitCode: number | undefined): void => {
-      clearTimeout(timer);
+      cleanUp();
       // A daemon that it has started may keep them open for ever.
       child.stdout.destroy();
       child.stderr.destroy();
@@ -87,15 +125,6 @@ async function run(
       });
     });
   });
-}
-
-function endGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // It has just ended.
-  }
 }
 
 class Collected {

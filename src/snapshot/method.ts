@@ -30,16 +30,16 @@ export interface Provider {
   readonly isFrozen: boolean;
   /** Changes nothing. @returns what would be done, a line each. @throws {CyrvaultError} for what cannot work. */
   plan(places: Places): Promise<readonly string[]>;
-  /** After `plan`, once. */
-  take(places: Places, holdings: Holdings): Promise<TakenView>;
+  /** After `plan`, once. @param signal - whoever takes long gives it up then. */
+  take(places: Places, holdings: Holdings, signal?: AbortSignal): Promise<TakenView>;
 }
 
 export interface Quiesce {
   readonly name: "none" | "stop" | "withlock" | "freeze";
   /** Changes nothing. @returns what would be done, a line each. @throws {CyrvaultError} for what cannot work. */
   plan(places: Places): Promise<readonly string[]>;
-  /** Cyrus holds still when it returns, and that was verified as well as can be. */
-  begin(places: Places, holdings: Holdings): Promise<void>;
+  /** Cyrus holds still when it returns, and that was verified as well as can be. @param signal - whoever waits for others gives it up then. */
+  begin(places: Places, holdings: Holdings, signal?: AbortSignal): Promise<void>;
   /** Aborted when Cyrus had to go on before `end`: what is read from then on was not held still. */
   readonly letGo?: AbortSignal;
   /** Cyrus goes on. Called once, also after a failure. */

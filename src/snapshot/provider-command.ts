@@ -46,16 +46,17 @@ export class CommandProvider implements Provider {
     ];
   }
 
-  async take(places: Places, holdings: Holdings): Promise<TakenView> {
+  async take(places: Places, holdings: Holdings, signal?: AbortSignal): Promise<TakenView> {
     const { make, remove, timeoutMs = WITHOUT_LIMIT_MS } = this.#hooks;
     const environment = this.#environment(places);
-    await writeOut(this.#host, this.#pointsToWriteOut(places));
+    await writeOut(this.#host, this.#pointsToWriteOut(places), signal);
     const cutMs = this.#host.nowMs();
     const argv = ["/bin/sh", "-c", make];
     const mappings = await holdings.hold(
       { kind: "command-view", remove: ["/bin/sh", "-c", remove], environment },
       async () => {
-        const result = await this.#host.run(argv, { environment, timeoutMs });
+        const result = await this.#host.run(argv, { environment, timeoutMs, signal });
+        if (result.exitCode !== 0) signal?.throwIfAborted();
         if (result.exitCode !== 0) throw commandFailed("--snapshot-command failed", argv, result);
         return readMappings(result.stdout);
       },

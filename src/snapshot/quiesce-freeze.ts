@@ -54,12 +54,12 @@ export class FreezeQuiesce implements Quiesce {
     return mounts.map(({ point }) => `freeze ${toText(point)}, ${FROZEN_MS_MAX / 1000} s at most`);
   }
 
-  async begin(places: Places, holdings: Holdings): Promise<void> {
+  async begin(places: Places, holdings: Holdings, signal?: AbortSignal): Promise<void> {
     const { host, provider, watchdog } = this.#input;
     if (provider !== "command") return;
     const points = (await this.#mounts(places)).map(({ point }) => point);
     // So that nobody waits for it while they are frozen.
-    await writeOut(host, points);
+    await writeOut(host, points, signal);
     const started = await watchdog({
       steps: points.map((point) => ({
         take: freeze(point),

@@ -39,6 +39,8 @@ const STILL_LOOK_MS = 100;
 /** We start it ourselves at the limit; the watchdog only where we do not. */
 const WATCHDOG_LATER_MS = 15_000;
 const RUNS_AGAIN_MS_MAX = 30_000;
+/** Of a start command that the watchdog runs: it may be the server itself, in the foreground. */
+const START_MS_MAX = 120_000;
 
 type State = "new" | "still" | "stopping" | "let-go" | "over";
 
@@ -55,6 +57,7 @@ export class StopQuiesce implements Quiesce {
   #stoppedAtMs: number | undefined;
   #startedAtMs: number | undefined;
   #broken: string | undefined;
+  #signal: AbortSignal | undefined;
   #starting: Promise<void> | undefined;
 
   constructor(input: StopInput) {
@@ -79,7 +82,8 @@ export class StopQuiesce implements Quiesce {
     ];
   }
 
-  async begin({ roots }: Places, holdings: Holdings): Promise<void> {
+  async begin({ roots }: Places, holdings: Holdings, signal?: AbortSignal): Promise<void> {
+    this.#signal = signal;
     this.#roots = roots;
     this.#holdings = holdings;
     const { host } = this.#input;
@@ -147,6 +151,7 @@ export class StopQuiesce implements Quiesce {
     const until = host.nowMs() + waitMs;
     let told = false;
     for (;;) {
+      this.#signal?.throwIfAborted();
       const { busy, strangers, hidden } = this.#lookForJobs(host.facts(), this.#roots);
       if (strangers.length > 0) {
         throw new CyrvaultError(
@@ -177,7 +182,7 @@ export class StopQuiesce implements Quiesce {
   async #stop(commands: StopCommands, family: ReadonlyMap<number, ByteString | undefined>): Promise<void> {
     const { host, maxDowntimeMs, watchdog } = this.#input;
     const started = await watchdog({
-      steps: [{ take: commands.stop, undo: commands.start }],
+      steps: [{ take: commands.stop, undo: commands.start, mayGoOnAfterMs: START_MS_MAX }],
       afterMs: maxDowntimeMs + WATCHDOG_LATER_MS,
     });
     this.#watchdog = started;
@@ -215,6 +220,7 @@ export class StopQuiesce implements Quiesce {
     const { host, maxDowntimeMs } = this.#input;
     const from = this.#stoppedAtMs ?? host.nowMs();
     while (!isSo()) {
+      this.#signal?.throwIfAborted();
       if (host.nowMs() - from >= maxDowntimeMs) {
         const what = typeof problem === "string" ? problem : problem();
         throw new CyrvaultError(

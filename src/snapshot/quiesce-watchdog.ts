@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { endGroup } from "../base/end-group.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { entryUrl, RUNS_FROM_SOURCE } from "../base/package-files.ts";
 import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
@@ -10,6 +11,8 @@ import type { CommandResult } from "./host.ts";
 
 export interface WatchdogTask {
   readonly steps: readonly WatchdogStep[];
+  /** For what is taken, not for the undoing: how the next start finds a command that has outlived us both. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** From the first step that is taken. */
   readonly afterMs: number;
 }
@@ -20,11 +23,15 @@ export interface WatchdogStep {
   readonly undo: readonly string[];
   /** Of its complaint, in lower case, when there is nothing to undo. */
   readonly isDone?: string;
+  /** The undoing may serve for ever (a server in the foreground): what has not ended by then is left alone, and counts as done. */
+  readonly mayGoOnAfterMs?: number;
 }
 
 /** A line of what it says. */
 export type WatchdogAnswer =
   | { readonly state: "ready" | "undone" | "failed" }
+  /** The command is at work, in a process group of this number. */
+  | { readonly state: "began"; readonly step: number; readonly group: number }
   | {
       readonly state: "took";
       readonly step: number;
@@ -88,12 +95,19 @@ export const startWatchdog: StartWatchdog = async (task) => {
       return isUndone() || answers.all.some(({ state }) => state === "failed");
     },
     take: async (step) => {
+      // Until it has answered or ended: without the child itself nobody would hear of its end.
+      child.ref();
       (child.stdout as unknown as Socket).ref();
       child.stdin.write(`take ${step}\n`);
       const answer = await answers.next((one) => one.state === "took" && one.step === step);
       (child.stdout as unknown as Socket).unref();
-      if (answer?.state !== "took")
+      child.unref();
+      if (answer?.state !== "took") {
+        // Somebody has killed it. What it had begun must not have its effect after it was undone.
+        for (const one of answers.all)
+          if (one.state === "began" && one.step === step) endGroup(one.group, "SIGKILL");
         return { exitCode: undefined, stdout: "", stderr: "", reason: "the watchdog has ended" };
+      }
       const { exitCode, stderr, reason } = answer;
       return { exitCode, stdout: "", stderr, reason };
     },

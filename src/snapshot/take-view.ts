@@ -109,9 +109,9 @@ class ViewWork {
     signal.throwIfAborted();
     // Also what stands still in part has to go on.
     this.#isHeld = true;
-    await quiesce.begin(places, this.#holdings);
+    await quiesce.begin(places, this.#holdings, signal);
     signal.throwIfAborted();
-    const view = await provider.take(places, this.#holdings);
+    const view = await provider.take(places, this.#holdings, signal);
     if (provider.isFrozen) await this.#letGo();
     signal.throwIfAborted();
     this.#watch(view);

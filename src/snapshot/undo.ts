@@ -23,6 +23,9 @@ const NO_SUCH_DATASET = /dataset does not exist|could not find any snapshots/i;
 /** Between tries to start what runs. Nine seconds: a master that was told to end has ended, or does not. */
 const RUNS_PAUSES_MS = [500, 500, 1000, 2000, 2000, 3000];
 
+/** A start command that takes longer may be the server itself. */
+const START_MS_USUAL = 15_000;
+
 /** What every logical volume of ours is tagged with: another one is never removed. */
 export const LVM_TAG = "cyrvault";
 
@@ -164,8 +167,11 @@ async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: Snapshot
   };
   let ranBefore = runs();
   for (const pauseMs of [...RUNS_PAUSES_MS, undefined]) {
-    const result = await host.run(thing.start);
-    if (result.exitCode === 0) return;
+    // A server that it starts in the foreground serves for as long as it runs: ended, it would end that too.
+    const result = await host.run(thing.start, {
+      mayGoOn: { isEnough: runs, everyMs: START_MS_USUAL },
+    });
+    if (result.exitCode === 0 || result.isLeft === true) return;
     const isRunning = runs();
     if (pauseMs === undefined && isRunning) return;
     if (pauseMs === undefined || !(isRunning || ranBefore))

@@ -8,7 +8,14 @@ function quiesce(given: QuiesceGiven): ReturnType<typeof quiesceOf> {
   const host = new World();
   const provider = { name: "lvm", isFrozen: true } as Provider;
   const log = { error: () => {}, warning: () => {}, info: () => {}, debug: () => {} };
-  return quiesceOf(given, { host, config: CONFIG, provider, stateDirectory: "/var/lib/cyrvault", log });
+  return quiesceOf(given, {
+    host,
+    mark: "",
+    config: CONFIG,
+    provider,
+    stateDirectory: "/var/lib/cyrvault",
+    log,
+  });
 }
 
 test("each way to hold Cyrus has its name, and nothing is held by default", () => {

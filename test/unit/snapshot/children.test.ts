@@ -36,3 +36,28 @@ test("nor does whoever holds Cyrus's lock for us", async () => {
   expect(files).toMatch(/ 2 -> /);
   expect(files).not.toContain("LOCK");
 });
+
+test("a command is ended by a signal of ours, with all that it has started", async () => {
+  const dir = tempDir();
+  onTestFinished(() => dir.remove());
+  const host = liveSnapshotHost("mark");
+  const interrupted = new AbortController();
+  const work = host.run(["/bin/sh", "-c", 'echo $$ > "$1"; sleep 60; true', "sh", dir.in("pid")], {
+    signal: interrupted.signal,
+  });
+  for (let tries = 0; !existsSync(dir.in("pid")) && tries < 500; tries++) await sleep(10);
+  interrupted.abort();
+  expect(await work).toMatchObject({ exitCode: undefined, reason: "it was ended by SIGTERM" });
+  await expect(host.run(["true"], { signal: interrupted.signal })).resolves.toBeDefined();
+});
+
+test("a command that has done what it was to do may go on, and is not ended", async () => {
+  const dir = tempDir();
+  onTestFinished(() => dir.remove());
+  const argv = ["/bin/sh", "-c", 'echo $$ > "$1"; exec sleep 60', "sh", dir.in("pid")];
+  const mayGoOn = { isEnough: () => existsSync(dir.in("pid")), everyMs: 100 };
+  expect(await liveSnapshotHost("mark").run(argv, { mayGoOn })).toMatchObject({ isLeft: true });
+  const pid = Number(readFileSync(dir.in("pid"), "utf8"));
+  process.kill(pid, 0);
+  process.kill(pid, "SIGKILL");
+});

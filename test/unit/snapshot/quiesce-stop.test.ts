@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
+import { CyrvaultError } from "../../../src/base/errors.ts";
+import type { CommandOptions } from "../../../src/snapshot/host.ts";
 import { StopQuiesce } from "../../../src/snapshot/quiesce-stop.ts";
 import { serviceOfCgroup } from "../../../src/source/host/service-of-cgroup.ts";
 import { process } from "../doctor/made-up-host.ts";
@@ -138,6 +140,47 @@ test("who does not end in time is named, and nothing was stopped", async () => {
   );
   await stop.end();
   expect(world.log.filter((line) => line.startsWith("systemctl"))).toEqual([]);
+});
+
+test("interrupted while it waits for others, it stops nothing", async () => {
+  const world = runningWorld();
+  world.runJob(812, "cyr_expire");
+  const interrupted = new AbortController();
+  world.after(3000, () => interrupted.abort(new CyrvaultError("INTERRUPTED", "interrupted")));
+  const stop = stopIn(world);
+  await expect(stop.begin(PLACES, world, interrupted.signal)).rejects.toMatchObject({ code: "INTERRUPTED" });
+  await stop.end();
+  expect(world.nowValue).toBeLessThan(1_000_000 + 10_000);
+  expect(world.log.join()).not.toContain("systemctl");
+});
+
+test("interrupted while Cyrus ends, it is started again at once", async () => {
+  const world = runningWorld();
+  world.commands.set("systemctl", () => "");
+  const interrupted = new AbortController();
+  world.after(3000, () => interrupted.abort(new CyrvaultError("INTERRUPTED", "interrupted")));
+  const stop = stopIn(world);
+  await expect(stop.begin(PLACES, world, interrupted.signal)).rejects.toMatchObject({ code: "INTERRUPTED" });
+  const { heldMs } = await stop.end();
+  expect(heldMs).toBeLessThan(10_000);
+  expect(world.log.at(-2)).toBe("systemctl start cyrus-imapd.service");
+});
+
+test("a start command that is the server itself, in the foreground, is left to serve", async () => {
+  const world = runningWorld();
+  const options: unknown[] = [];
+  const run = world.run.bind(world);
+  world.run = async (argv: readonly string[], given?: CommandOptions) => {
+    if (argv[1] !== "start") return await run(argv);
+    const result = await run(argv);
+    options.push(given?.mayGoOn?.isEnough());
+    return { ...result, exitCode: undefined, isLeft: true };
+  };
+  const stop = stopIn(world);
+  await stop.begin(PLACES, world);
+  expect(await stop.end()).toMatchObject({ broken: undefined });
+  expect(options).toEqual([true]);
+  expect(world.held).toEqual([]);
 });
 
 test("another Cyrus below the same places is refused at once", async () => {

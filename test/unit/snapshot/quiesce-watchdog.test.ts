@@ -112,3 +112,50 @@ test("signals that are sent to everybody do not end it", async () => {
   expect(await dog.bite()).toBe(true);
   expect(log()).toEqual(["undo a"]);
 });
+
+test("it is killed itself while a command is at work: whoever waits hears of it, and what it had begun is ended", async () => {
+  const script = 'sleep 0.3; kill -9 $PPID; sleep 0.7; echo late >> "$1"';
+  const step = { take: ["/bin/sh", "-c", script, "sh", dir.in("log")], undo: ["true"] };
+  // In a process that has nothing else to wait for.
+  const program = `
+    import { startWatchdog } from ${JSON.stringify(new URL("../../../src/snapshot/quiesce-watchdog.ts", import.meta.url).href)};
+    const dog = await startWatchdog(${JSON.stringify({ afterMs: 60_000, steps: [step] })});
+    const { reason } = await dog.take(0);
+    process.stdout.write(reason);`;
+  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let said = "";
+  child.stdout.on("data", (bytes: Buffer) => {
+    said += bytes.toString();
+  });
+  const [code] = await once(child, "close");
+  expect({ code, said }).toEqual({ code: 0, said: "the watchdog has ended" });
+  await sleep(900);
+  expect(log()).toEqual([]);
+});
+
+test("a command that heeds no SIGTERM is ended with all that it has started, and undone", async () => {
+  const script = 'trap "" TERM; echo begun >> "$1"; sleep 60; echo late >> "$1"';
+  const step = {
+    take: ["/bin/sh", "-c", script, "sh", dir.in("log")],
+    undo: task(["a"]).steps[0]?.undo ?? [],
+  };
+  const dog = await startWatchdog({ afterMs: 200, steps: [step] });
+  expect(await dog.take(0)).toMatchObject({ exitCode: undefined, reason: "it was ended by SIGKILL" });
+  expect(await logged("undo a")).toEqual(["begun", "undo a"]);
+});
+
+test("an undoing that may go on is left alone when it does not end", async () => {
+  const pidFile = dir.in("pid");
+  const undo = ["/bin/sh", "-c", 'echo $$ > "$1"; exec sleep 60', "sh", pidFile];
+  const dog = await startWatchdog({
+    afterMs: 60_000,
+    steps: [{ take: ["true"], undo, mayGoOnAfterMs: 200 }],
+  });
+  await dog.take(0);
+  expect(await dog.bite()).toBe(true);
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  process.kill(pid, 0);
+  process.kill(pid, "SIGKILL");
+});

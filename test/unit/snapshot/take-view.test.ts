@@ -1,13 +1,17 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CyrvaultError } from "../../../src/base/errors.ts";
 import { createLogger, type LogRecord } from "../../../src/base/log.ts";
+import type { SnapshotHost } from "../../../src/snapshot/host.ts";
 import { Journal } from "../../../src/snapshot/journal.ts";
 import { journalFile } from "../../../src/snapshot/journal-file.ts";
+import { liveSnapshotHost } from "../../../src/snapshot/live-snapshot-host.ts";
+import { CommandProvider } from "../../../src/snapshot/provider-command.ts";
 import { quiesceNone } from "../../../src/snapshot/quiesce-none.ts";
 import { type HeldView, planView, withView } from "../../../src/snapshot/take-view.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
-import { Killed } from "./machine.ts";
+import { Killed, placesAt } from "./machine.ts";
 import { SITES, type Site } from "./views.ts";
 
 let dir: TempDir;
@@ -22,11 +26,14 @@ const log = createLogger((record) => logged.push(record), "debug");
 const KINDS = Object.keys(SITES) as (keyof typeof SITES)[];
 const SERVER = "mail.example.org";
 
-function openJournal({ machine }: Pick<Site, "machine">): Promise<Journal> {
+function openJournal(
+  { machine }: Pick<Site, "machine">,
+  hostFor: () => SnapshotHost = () => machine,
+): Promise<Journal> {
   return Journal.open({
     directory: dir.path,
     server: SERVER,
-    hostFor: () => machine,
+    hostFor,
     startedBy: () => [],
     log,
   });
@@ -36,12 +43,13 @@ interface Signals {
   readonly signal?: AbortSignal;
   readonly hurry?: AbortSignal;
   readonly pollMs?: number;
+  readonly hostFor?: () => SnapshotHost;
 }
 
 function inView<T>(site: Site, use: (held: HeldView) => Promise<T>, signals: Signals = {}) {
   const never = new AbortController().signal;
   const { provider, places } = site;
-  const openHoldings = () => openJournal(site);
+  const openHoldings = () => openJournal(site, signals.hostFor);
   return withView(
     {
       provider,
@@ -256,6 +264,50 @@ test("what commands of a dead run still make is waited for", async () => {
   };
   (await Journal.open({ ...options, startedBy })).close();
   expect(machine.zfsSnapshots.size).toBe(0);
+});
+
+test("what hangs is ended, after what can be given back without that", async () => {
+  const { machine } = SITES.zfs();
+  const alive = new Set([4711, 4712]);
+  const ended: number[] = [];
+  const options = { directory: dir.path, server: SERVER, hostFor: () => machine, log };
+  const journal = await Journal.open({ ...options, startedBy: () => [] });
+  await journal.hold({ kind: "zfs-snapshots", names: ["tank/conf@cyrvault-x"] }, async () => undefined);
+  journal.close();
+  machine.zfsSnapshots.add("tank/conf@cyrvault-x");
+  const end = (pid: number) => {
+    ended.push(pid);
+    alive.delete(pid);
+    // It came through just before.
+    machine.zfsSnapshots.add("tank/conf@cyrvault-x");
+  };
+  const startedBy = () => {
+    // A daemon of the view, which ends with it.
+    if (machine.zfsSnapshots.size === 0) alive.delete(4712);
+    return [...alive];
+  };
+  (await Journal.open({ ...options, startedBy, end })).close();
+  expect(ended).toEqual([4711]);
+  expect(machine.zfsSnapshots.size).toBe(0);
+  expect(written()).toBe("");
+});
+
+test("a command for a view that hangs is given up when we are interrupted, and its view taken away", async () => {
+  const host = liveSnapshotHost("mark");
+  const make = 'touch "$1/made"; sleep 60'.replace("$1", dir.path);
+  const hooks = { make, remove: `mv ${dir.in("made")} ${dir.in("removed")}`, stamp: "x" };
+  const interrupted = new AbortController();
+  const work = inView(
+    { ...SITES.command(), provider: new CommandProvider(hooks, host), places: placesAt(dir.path) },
+    async () => "used",
+    { signal: interrupted.signal, hostFor: () => host },
+  );
+  const failed = expect(work).rejects.toMatchObject({ code: "INTERRUPTED" });
+  for (let tries = 0; !existsSync(dir.in("made")) && tries < 500; tries++) await sleep(10);
+  interrupted.abort(new CyrvaultError("INTERRUPTED", "interrupted"));
+  await failed;
+  expect(existsSync(dir.in("removed"))).toBe(true);
+  expect(written()).toBe("");
 });
 
 test("the hurried do not wait for whoever reads, and leave nothing behind", async () => {
