@@ -84,7 +84,7 @@ class HeldSignals {
 
   constructor(log: Logger) {
     this.#log = log;
-    this.#heard = isHangupIgnored() ? ["SIGINT", "SIGTERM"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+    this.#heard = ["SIGINT", "SIGTERM", "SIGQUIT", ...(isHangupIgnored() ? [] : (["SIGHUP"] as const))];
     for (const name of this.#heard) process.on(name, this.#onSignal);
   }
 
@@ -93,7 +93,7 @@ class HeldSignals {
     return this.#hurry.signal;
   }
 
-  /** The terminal has gone, which would have ended us at once. */
+  /** What nobody else listens for, and would have ended us at once. */
   get hangup(): AbortSignal {
     return this.#hangup.signal;
   }
@@ -105,6 +105,7 @@ class HeldSignals {
   readonly #onSignal = (name: NodeJS.Signals): void => {
     this.#count++;
     if (name === "SIGHUP") this.#hangup.abort(new CyrvaultError("INTERRUPTED", "the terminal has gone"));
+    if (name === "SIGQUIT") this.#hangup.abort(new CyrvaultError("INTERRUPTED", "interrupted by SIGQUIT"));
     if (this.#count < 2) return;
     this.#log.warning("giving back what is held of this machine first");
     this.#hurry.abort(

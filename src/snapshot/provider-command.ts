@@ -1,8 +1,8 @@
 /** `--snapshot command`: the administrator's own commands make the view and take it away again. */
-import { type ByteString, fromText, toText } from "../base/byte-string.ts";
+import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { mountOf, parseMounts } from "../source/host/mounts.ts";
-import { isWithin, normalise, type PathMapping } from "../source/view.ts";
+import { isWithin, normalise, type PathMapping, SourceView } from "../source/view.ts";
 import { asArgument, commandFailed, writeOut } from "./command.ts";
 import type { Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
@@ -22,6 +22,7 @@ export interface CommandHooks {
 }
 
 const MAPPINGS_MAX = 10_000;
+const SHOWN_CHARS = 200;
 const WITHOUT_LIMIT_MS = 2 ** 31 - 1;
 
 export class CommandProvider implements Provider {
@@ -96,14 +97,34 @@ export class CommandProvider implements Provider {
         },
       );
     }
-    const itself = mappings.find(({ from, to }) => from === to);
-    if (itself !== undefined) {
+    const twice = mappings.find(({ from, to }) => mappings.some((one) => one.from === from && one.to !== to));
+    if (twice !== undefined) {
       throw new CyrvaultError(
         "SNAPSHOT_FAILED",
-        `--snapshot-command says that ${toText(itself.from)} lies where it always does: that is no view`,
+        `--snapshot-command says twice where ${toText(twice.from)} lies, each time elsewhere`,
+      );
+    }
+    const live = roots.find((root) => this.#isStillLive(root, mappings));
+    if (live !== undefined) {
+      throw new CyrvaultError(
+        "SNAPSHOT_FAILED",
+        `--snapshot-command says that ${toText(live)} lies where it always does: that is no view`,
+        { hint: "a link to the live directory, or a bind mount of it, shows what Cyrus goes on changing" },
       );
     }
     this.#requireThere(mappings);
+  }
+
+  /** Also by another name: through a link or a bind mount. */
+  #isStillLive(root: ByteString, mappings: readonly PathMapping[]): boolean {
+    const at = new SourceView("/" as ByteString, mappings).locate(root);
+    if (at === root) return true;
+    const facts = this.#host.facts();
+    const [here, there] = [root, at].map((path) => facts.stat(joinPath(path, "." as ByteString)));
+    if (here === undefined || there === undefined) return false;
+    // A filer may show a snapshot's files with the numbers of the live ones.
+    const isByNetwork = /^nfs/.test(mountOf(at, parseMounts(facts.mountInfo))?.type ?? "");
+    return here.device === there.device && here.inode === there.inode && !isByNetwork;
   }
 
   #requireThere(mappings: readonly PathMapping[]): void {
@@ -120,26 +141,23 @@ export class CommandProvider implements Provider {
 /** @param printed - one char a byte. */
 function readMappings(printed: string): PathMapping[] {
   const text = printed.trim();
-  const lines = text.startsWith("{") ? fromJson(text) : text.split("\n").map((line) => line.trim());
-  const mappings = lines.filter((line) => line !== "").map(readMapping);
+  const mappings = text.startsWith("{") ? fromJson(text) : fromLines(text);
   if (mappings.length <= MAPPINGS_MAX) return mappings;
   throw new CyrvaultError("SNAPSHOT_FAILED", `--snapshot-command printed ${mappings.length} places`);
 }
 
-function readMapping(line: string): PathMapping {
-  const at = line.indexOf("=");
-  const [from, to] = [line.slice(0, at), line.slice(at + 1)];
-  if (at < 1 || !from.startsWith("/") || !to.startsWith("/")) {
-    throw new CyrvaultError(
-      "SNAPSHOT_FAILED",
-      `--snapshot-command printed «${toText(line.slice(0, 200) as ByteString)}»: it must print FROM=TO lines with absolute paths, and nothing else`,
-      { hint: "what is for people belongs on standard error" },
-    );
-  }
-  return { from: normalise(from as ByteString), to: normalise(to as ByteString) };
+function fromLines(text: string): PathMapping[] {
+  const lines = text.split("\n").map((line) => line.trim());
+  return lines.flatMap((line) => {
+    if (line === "") return [];
+    const at = line.indexOf("=");
+    if (at < 1) throw notUnderstood(line);
+    return [mapping(line.slice(0, at), line.slice(at + 1))];
+  });
 }
 
-function fromJson(text: string): string[] {
+/** For paths with blanks at their ends, line ends or `=` in them too. */
+function fromJson(text: string): PathMapping[] {
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(text, "latin1").toString("utf8"));
@@ -148,7 +166,21 @@ function fromJson(text: string): string[] {
       cause,
     });
   }
-  return Object.entries(value as Record<string, unknown>).map(([from, to]) =>
-    fromText(`${from}=${String(to)}`),
+  return Object.entries(value as Record<string, unknown>).map(([from, to]) => {
+    if (typeof to !== "string") throw notUnderstood(`${fromText(from)}=${JSON.stringify(to)}`);
+    return mapping(fromText(from), fromText(to));
+  });
+}
+
+function mapping(from: string, to: string): PathMapping {
+  if (!from.startsWith("/") || !to.startsWith("/") || to.includes("\0")) throw notUnderstood(`${from}=${to}`);
+  return { from: normalise(from as ByteString), to: normalise(to as ByteString) };
+}
+
+function notUnderstood(said: string): CyrvaultError {
+  return new CyrvaultError(
+    "SNAPSHOT_FAILED",
+    `--snapshot-command printed «${toText(said.slice(0, SHOWN_CHARS) as ByteString)}»: it must print FROM=TO lines with absolute paths, and nothing else`,
+    { hint: "what is for people belongs on standard error" },
   );
 }

@@ -201,12 +201,35 @@ describe("a command", () => {
     ["/=/mnt/none", "there is no /mnt/none"],
     ["ready\n/=/mnt/a", "printed «ready»"],
     ["{", "JSON that cannot be read"],
+    ['{"/": 5}', "printed «/=5»"],
+    ["/=/mnt/a\n/spool=/mnt/a\n/spool=/mnt/b", "says twice where /spool lies"],
   ])("that prints %j is refused", async (printed, why) => {
     await expect(made(printed).take()).rejects.toMatchObject({
       code: "SNAPSHOT_FAILED",
       message: expect.stringContaining(why),
     });
   });
+
+  test("may print paths with an = or a line end in them as JSON", async () => {
+    const { machine, take } = made('{"/": "/mnt/a=b\\n"}');
+    machine.directory("/mnt/a=b\n");
+    expect((await take()).root).toBe("/mnt/a=b\n");
+  });
+
+  test.each([
+    ["xfs", "rejects"],
+    ["nfs4", "resolves"],
+  ] as const)(
+    "that names the live directory by another name is refused, of a filer's (%s) nobody can tell",
+    async (type, how) => {
+      const { machine, take } = made("/conf=/mnt/a\n/spool=/mnt/b");
+      machine.mount("/mnt", type, "somewhere", "8:7");
+      for (const path of ["/spool/.", "/mnt/b/."]) machine.directory(path, 77n);
+      const taken = expect(take())[how];
+      if (how === "rejects") await taken.toThrow("/spool lies where it always does: that is no view");
+      else await taken.toMatchObject({ isAtomic: true });
+    },
+  );
 });
 
 describe("none", () => {
