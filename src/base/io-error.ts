@@ -13,9 +13,11 @@ export function ioError(what: string, cause: unknown, context: ErrorContext = {}
   if (cause instanceof CyrvaultError) return cause;
   const code = systemCode(cause);
   const why = reason(cause);
-  return new CyrvaultError(code !== undefined && NO_SPACE.has(code) ? "NO_SPACE" : "IO", `${what}: ${why}`, {
+  const isFull = code !== undefined && NO_SPACE.has(code);
+  return new CyrvaultError(isFull ? "NO_SPACE" : "IO", `${what}: ${why}`, {
     context: { ...context, ...(code === undefined ? {} : { system: code }) },
     cause,
+    ...(isFull ? { hint: "make room on that disk, and run the same again" } : {}),
   });
 }
 

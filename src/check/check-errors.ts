@@ -14,6 +14,7 @@ export interface CheckError {
 }
 
 const KEPT_MAX = 1000;
+const MISSING_MAX = 1000;
 /** Beyond so many different ones the same may be counted again. */
 const KNOWN_MAX = 100_000;
 /** Beyond so many, who suffers is said of these alone. */
@@ -27,6 +28,8 @@ export class CheckErrors {
   readonly #doubtful = new Map<string, number[]>();
   /** Files of the repository with an error of their own. */
   readonly #damagedFiles = new Set<string>();
+  /** Objects that no pack has: the first ones. */
+  readonly missing: ObjectId[] = [];
   #total = 0;
 
   get total(): number {
@@ -51,7 +54,10 @@ export class CheckErrors {
       if (this.#known.size < KNOWN_MAX) this.#known.set(key, position);
       this.#total++;
     }
-    for (const id of objects) this.doubt(id, position);
+    for (const id of objects) {
+      this.doubt(id, position);
+      if (code === "OBJECT_MISSING" && this.missing.length < MISSING_MAX) this.missing.push(id);
+    }
   }
 
   /** An object that an error puts in doubt. @param position - in `list`, -1: it has not been kept. */

@@ -22,6 +22,7 @@ import { checkData, type DataRead } from "./check-data.ts";
 import { type CheckError, CheckErrors } from "./check-errors.ts";
 import { type CheckedPack, checkCoverage, checkPacks, checkSegments } from "./check-packs.ts";
 import { choosePacks } from "./choose-packs.ts";
+import { findMissingPacks } from "./missing-packs.ts";
 import { VerifiedTimes } from "./verified-times.ts";
 
 /** Where they lie, and for what they are sealed. */
@@ -62,6 +63,8 @@ export interface CheckResult {
   readonly affects: Affects | undefined;
   /** Files of the repository that are not as they were written. */
   readonly damagedFiles: readonly string[];
+  /** Packs of which something is needed and which are not there, as far as segments know them. */
+  readonly missingPacks: readonly string[];
   readonly packs: number;
   readonly objects: number;
   readonly backups: number;
@@ -97,6 +100,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
   await checkRecords(repository, errors);
 
   const data = await readData(options, context, errors, { packs, needed: backups.marks }, began);
+  const missingPacks = await findMissingPacks(repository, errors.missing, errors);
   let affects: Affects | undefined;
   if (errors.total > 0) {
     progress.beginPhase("who suffers", clock.monotonicMs(), undefined, "objects");
@@ -109,6 +113,7 @@ export async function runCheck(options: CheckOptions, context: CheckContext): Pr
     errorsTotal: errors.total,
     affects,
     damagedFiles: errors.damagedFiles,
+    missingPacks,
     packs: packs.size,
     objects,
     backups: backups.count,

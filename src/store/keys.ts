@@ -157,8 +157,18 @@ export async function openKeyFiles(
     );
   throw new CyrvaultError("PASSWORD_WRONG", `${nameOfSecret(secret)} does not open this repository`, {
     cause: wrong,
-    ...(untried !== undefined && { hint: `a key file could not be tried: ${untried.message}` }),
+    hint: untried === undefined ? waysToOpen(files) : `a key file could not be tried: ${untried.message}`,
   });
+}
+
+/** Of key files that have been parsed. */
+function waysToOpen(files: readonly KeyFile[]): string {
+  const kinds = new Set(files.map((file) => parse(file).kdf.name));
+  const ways = [
+    ...(kinds.has("scrypt") ? ["a password"] : []),
+    ...(kinds.has("key-file") ? ["a key file (--key-file)"] : []),
+  ];
+  return `it opens with ${ways.join(" or ")}; where all are lost, with a key on paper (--key-file)`;
 }
 
 async function openKeyFile(file: KeyFile, secret: WrappingSecret): Promise<AnyKeySet> {

@@ -69,12 +69,17 @@ ${example(
 };
 
 async function printResult(output: Output, result: CheckResult): Promise<void> {
+  const { missingPacks } = result;
   const { errors, errorsTotal, affects, packs, objects, backups, bytesRead, remnants, notReached, seconds } =
     result;
   for (const { code, path, message } of errors.slice(0, ERRORS_SHOWN))
     output.note(`${code} ${errorText(path, message)}`);
   if (errorsTotal > ERRORS_SHOWN)
     output.note(`and ${humanCount(errorsTotal - ERRORS_SHOWN)} more (--json shows 1000)`);
+  for (const name of missingPacks.slice(0, SHOWN))
+    output.note(`${name} is not there. If the file is anywhere else (lost+found, a copy), put it back.`);
+  if (missingPacks.length > SHOWN)
+    output.note(`and ${humanCount(missingPacks.length - SHOWN)} more packs are not there`);
   if (affects !== undefined) for (const line of affectsText(affects)) output.note(line);
   else if (errorsTotal > 0) output.note("No message and no file of any backup suffers from it.");
   const read = bytesRead === 0 ? "" : `, ${humanBytes(bytesRead)} read again`;

@@ -60,18 +60,22 @@ async function printMailboxes(
     { title: "UIDVALIDITY", align: "right" },
     { title: "LAST UID", align: "right" },
   ]);
+  let count = 0;
   let emptied = 0;
   for await (const line of listMailboxes(root, objects, pattern)) {
     signal.throwIfAborted();
+    count++;
     if (json) await output.object(line);
     else {
       const { mailbox, partition, messages, bytes, uidvalidity, lastUid, excluded } = line;
       if (excluded === true) emptied++;
-      const [count, size] = [humanCount(messages), humanBytes(bytes)];
-      await table.row(mailbox, partition, count, size, String(uidvalidity), String(lastUid));
+      const sizes = [humanCount(messages), humanBytes(bytes)];
+      await table.row(mailbox, partition, ...sizes, String(uidvalidity), String(lastUid));
     }
   }
   await table.end();
+  if (count === 0 && !json)
+    output.note(pattern === undefined ? "It holds no mailbox." : `No mailbox matches ${pattern}.`);
   if (emptied > 0)
     output.note(
       `${counted(emptied, "mailbox", "mailboxes")} of these: excluded from the backup, which has none of their mail (--json says which).`,

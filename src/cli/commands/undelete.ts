@@ -35,17 +35,20 @@ export const registerUndelete: Register = (program, act) => {
         { title: "SERVER" },
         { title: "FORGOTTEN" },
       ]);
+      let count = 0;
       for (const id of await listForgotten(repository.backend)) {
         const forgotten = present.has(id) ? undefined : await readForgotten(repository, id);
         if (forgotten === undefined) continue;
         const { server, startedMs } = decodeRoot(forgotten.bytes);
         const { forgottenMs } = forgotten;
+        count++;
         if (json) {
           const [time, gone] = [startedMs, forgottenMs].map((ms) => new Date(ms).toISOString());
           await output.object({ backup: id, time, server, forgotten: gone });
         } else await table.row(id, humanTime(startedMs), server, humanTime(forgottenMs));
       }
       await table.end();
+      if (count === 0 && !json) output.note("No forgotten backup can be brought back.");
     });
     return undefined;
   });

@@ -18,9 +18,16 @@ test("ioError() says what, then why, and keeps the system's code", () => {
 });
 
 test("ioError() tells a full disk and an exhausted quota from other failures", () => {
-  expect(ioError("x", errnoError(28, "write")).code).toBe("NO_SPACE");
+  expect(ioError("x", errnoError(28, "write"))).toMatchObject({
+    code: "NO_SPACE",
+    hint: expect.stringContaining("make room"),
+  });
   expect(ioError("x", errnoError(122, "write")).code).toBe("NO_SPACE");
-  expect(ioError("x", errnoError(5, "write"))).toMatchObject({ code: "IO", context: { system: "EIO" } });
+  expect(ioError("x", errnoError(5, "write"))).toMatchObject({
+    code: "IO",
+    context: { system: "EIO" },
+    hint: undefined,
+  });
   expect(ioError("x", errnoError(9876, "write")).context).toEqual({ system: "E9876" });
 });
 

@@ -88,9 +88,11 @@ describe("check", () => {
     expect(packs.length).toBeGreaterThan(1);
     for (let i = 0; i < packs.length; i++) {
       const backend = await repositoryOnDisk();
-      await backend.remove((await names(backend, "packs/"))[i] as string);
-      const { errors } = await check(backend);
+      const name = (await names(backend, "packs/"))[i] as string;
+      await backend.remove(name);
+      const { errors, missingPacks } = await check(backend);
       expect(errors.map(({ code }) => code)).toContain("OBJECT_MISSING");
+      expect(missingPacks).toEqual([name]);
     }
   });
 

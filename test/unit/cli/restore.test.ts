@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { generateServer } from "../../../src/sample/generate.ts";
@@ -53,4 +53,33 @@ test("a restore onto what is there already says how much was the same, replaced 
   );
   const last = await restore("--overwrite", "if-different", "--json");
   expect(JSON.parse(last.stdout).outcomes).toEqual({ written: 0, replaced: 1, same: total - 1, kept: 0 });
+});
+
+test("commands that have nothing to show say so", async () => {
+  expect(await run(["ls", "--repo", repo, "latest", "no.such.*"])).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: "No mailbox matches no.such.*.\n",
+  });
+  expect(await run(["undelete", "--repo", repo])).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: "No forgotten backup can be brought back.\n",
+  });
+  expect((await run(["undelete", "--repo", repo, "--json"])).stderr).toBe("");
+});
+
+test("check names a pack that is gone, so that it can be put back", async () => {
+  const copy = dir.in("copy");
+  cpSync(repo, copy, { recursive: true });
+  const packs = readdirSync(join(copy, "packs"), { recursive: true, withFileTypes: true });
+  const pack = packs.find((entry) => entry.isFile());
+  if (pack === undefined) throw new Error("no pack");
+  const path = join(pack.parentPath, pack.name);
+  rmSync(path);
+  const { code, stderr } = await run(["check", "--repo", copy]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`${path.slice(copy.length + 1)} is not there. If the file is anywhere else`);
+  cpSync(path.replace(copy, repo), path);
+  expect((await run(["check", "--repo", copy])).code).toBe(0);
 });

@@ -275,6 +275,7 @@ describe("a key file", () => {
       await expect(openKeyFiles([one, two], { kind: "secret-file", bytes: wrong })).rejects.toMatchObject({
         code: "PASSWORD_WRONG",
         message: "the key file does not open this repository",
+        hint: expect.stringContaining("a password or a key file"),
       });
     await expect(openKeyFiles([one], filled(9))).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
     await expect(openKeyFiles([two], secret)).rejects.toMatchObject({ code: "PASSWORD_WRONG" });
