@@ -215,6 +215,7 @@ describe("two days of a server", () => {
       packsRead: 0,
       damagedFiles: [],
       recoveryReader: "same",
+      remnants: 0,
       seconds: expect.any(Number),
     });
     const all = await runJson<CheckResult & { bytesRead: number }>(["check", "--read-data"], { env });
