@@ -46,7 +46,7 @@ export function addSnapshotOptions(command: Command): Command {
   command
     .option("--snapshot <kind>", `take the view to read from: ${KINDS.join(", ")}`, "none")
     .option("--allow-torn", "read the tree although Cyrus runs on it; the backup says so")
-    .option("--snapshot-size <size>", "of an LVM snapshot that is not thin: 20G, or a share: 15%", "15%")
+    .option("--snapshot-size <size>", "of an LVM snapshot that is not thin: 20G, or a share (default: 15%)")
     .option("--snapshot-same-volume", "although repository or cache lie on the volume that is frozen")
     .option("--snapshot-command <command>", "makes the view and prints FROM=TO lines (--snapshot command)")
     .option("--snapshot-remove <command>", "takes that view away again, however far it came")
@@ -153,9 +153,6 @@ function parseKind(given: SnapshotGiven): Kind {
   if (kind === undefined) {
     throw new CyrvaultError("USAGE", `--snapshot ${text}: it is ${KINDS.join(", ")}`);
   }
-  const hasHooks = given.snapshotCommand !== undefined || given.snapshotRemove !== undefined;
-  if (kind !== "command" && hasHooks)
-    throw new CyrvaultError("USAGE", "--snapshot-command and --snapshot-remove go with --snapshot command");
   return kind;
 }
 

@@ -10,7 +10,7 @@ import { type ViewReport, withView } from "../snapshot/take-view.ts";
 import type { Repository } from "../store/repository.ts";
 import { isHere } from "../store/stale-run.ts";
 import { humanDuration } from "./humanise.ts";
-import { applyPriority, type NeighbourGiven, requirePriority } from "./neighbour-options.ts";
+import { applyPriority, type NeighbourGiven } from "./neighbour-options.ts";
 import type { Session } from "./session.ts";
 import { recoverViews, type SnapshotGiven, viewInput } from "./snapshot-options.ts";
 
@@ -39,7 +39,6 @@ export async function withCut<T>(
   use: (parts: CutParts) => Promise<T>,
 ): Promise<CutResult<T>> {
   const { clock, log } = session;
-  requirePriority(given);
   const input = viewInput(session, given, options, server, repository.backend.properties.localDirectory);
   const isNothingHeld = input.provider.name === "none" && input.quiesce.name === "none";
   await recoverViews(session, given, isNothingHeld ? undefined : server);

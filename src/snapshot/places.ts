@@ -121,11 +121,17 @@ export function oursOn(
 ): ByteString | undefined {
   const mounts = parseMounts(facts.mountInfo);
   return ours.find((path) => {
-    let existing = normalise(path);
-    while (existing !== "/" && facts.stat(existing) === undefined) existing = parentOf(existing);
+    const existing = realPlaceOf(path, facts);
     const mount = mountOf(existing, mounts);
     return mount !== undefined && devices.has(mount.device);
   });
+}
+
+/** Of what exists of a path, links followed: by whatever name it is given, it lies where it lies. */
+function realPlaceOf(path: ByteString, facts: HostFacts): ByteString {
+  let existing = normalise(path);
+  while (existing !== "/" && facts.stat(existing) === undefined) existing = parentOf(existing);
+  return facts.realPath?.(existing) ?? existing;
 }
 
 /** `20261122-031500-3f2a`: for names of snapshots, which people and clean-up jobs read. */

@@ -117,7 +117,7 @@ export class FreezeQuiesce implements Quiesce {
     const swaps = swapFiles((await host.run(["cat", "/proc/swaps"])).stdout);
     const lost = oursOn(devices, [...written, ...swaps], facts);
     if (lost === undefined) return [...found.values()];
-    const mount = mountOf(lost, all);
+    const mount = mountOf(facts.realPath?.(lost) ?? lost, all);
     throw refused(
       `${toText(lost)} lies on the same filesystem (${toText(mount?.point ?? lost)}): who writes there, this program too, would wait for the end of it`,
     );

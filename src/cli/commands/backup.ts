@@ -37,6 +37,7 @@ import {
   freeBytesAt,
   type NeighbourGiven,
   neighbourOptions,
+  requirePriority,
   uploadLimit,
 } from "../neighbour-options.ts";
 import type { Output } from "../output.ts";
@@ -44,6 +45,7 @@ import { parseBytes } from "../parse-size.ts";
 import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
 import { addSnapshotOptions, type SnapshotGiven, viewInput, viewPlan } from "../snapshot-options.ts";
+import { requireSnapshotUsage } from "../snapshot-usage.ts";
 import { type RunStatus, withStatusFile } from "../status-file.ts";
 import { type FirstPassReport, forTwoPasses, passLines, withTwoPasses } from "../two-pass.ts";
 import { type CutParts, type CutResult, viewLines, viewObject, withCut } from "../with-cut.ts";
@@ -131,6 +133,8 @@ export const registerBackup: Register = (program, act) => {
     const mode = parseMode(asGiven.mode);
     if (mode === "live") requireLiveUsage(asGiven);
     const given = mode === "two-pass" ? forTwoPasses(asGiven) : asGiven;
+    requireSnapshotUsage(mode, given);
+    requirePriority(given);
     if (given.dryRun === true) return await dryRun(session, given, backupOptions(given, session.clock));
     return await withStatusFile(session, given.statusFile, async (status) => {
       const options = backupOptions(given, session.clock);

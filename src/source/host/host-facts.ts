@@ -38,6 +38,8 @@ export interface HostFacts {
   list(path: ByteString): readonly ByteString[] | undefined;
   /** Follows no link. */
   stat(path: ByteString): HostStat | undefined;
+  /** All links followed. */
+  realPath?(path: ByteString): ByteString | undefined;
   space(path: ByteString): Space | undefined;
   /** `LVM-…` and the name, of a device `MAJOR:MINOR` that the device mapper made. */
   deviceMapper(device: string): { readonly uuid: string; readonly name: string } | undefined;

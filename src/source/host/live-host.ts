@@ -35,6 +35,8 @@ export function liveHost(): HostFacts {
     readFile: (path) => readSourceFile(path, FILE_BYTES_MAX)?.bytes,
     list: (path) => attempt(() => readdirSync(toFsPath(path), { encoding: "latin1" }).sort() as ByteString[]),
     stat,
+    realPath: (path) =>
+      attempt(() => realpathSync.native(toFsPath(path), { encoding: "latin1" }) as ByteString),
     space,
     deviceMapper,
     disksOf: (deviceFile) => {

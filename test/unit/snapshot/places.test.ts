@@ -79,3 +79,14 @@ test("a repository that is not made yet lies where it will be made", () => {
   expect(oursOn(new Set(["8:2"]), ours, facts)).toBe("/backup/new/repository");
   expect(oursOn(new Set(["8:3"]), ours, facts)).toBeUndefined();
 });
+
+test("a repository behind a link lies where that leads", () => {
+  const mountInfo = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 / /spool rw - xfs /dev/sda2 rw\n";
+  const facts = madeUpHost({
+    mountInfo: fromText(mountInfo),
+    stat: (path) => (path === "/backup" ? { type: "symlink", device: 1n, inode: 2n, uid: 0 } : undefined),
+    realPath: (path) => (path === "/backup" ? fromText("/spool/backup") : undefined),
+  });
+  expect(oursOn(new Set(["8:2"]), [fromText("/backup/cyrus")], facts)).toBe("/backup/cyrus");
+  expect(oursOn(new Set(["8:1"]), [fromText("/backup/cyrus")], facts)).toBeUndefined();
+});
