@@ -21,7 +21,7 @@ export function judgeSnapshots(filesystems: readonly Filesystem[], facts: Pick<H
         path,
         message: `${path} (${mount.type} on ${toText(mount.source)}) is neither on LVM nor btrfs nor ZFS: nothing here can freeze it`,
         advice:
-          "stop Cyrus for as long as the backup reads, or take a snapshot in the storage or virtual machine below and give --root or --map",
+          "stop Cyrus for as long as the backup reads, or take a snapshot in the storage or virtual machine below: --snapshot command, or --root and --map",
       });
     } else if (method === "lvm" && volume !== undefined) {
       const free = groups?.get(volume.group);

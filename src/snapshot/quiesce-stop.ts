@@ -14,7 +14,7 @@ import type { HeldThing, Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Quiesce, QuiesceReport } from "./method.ts";
 import { describeHolders, familyOf, type Holder, holdersBelow, isJob, mastersOf } from "./quiesce-holders.ts";
-import { type StopCommands, stopCommandsOf, unmarked } from "./quiesce-unit.ts";
+import { asTyped, type StopCommands, stopCommandsOf, unmarked } from "./quiesce-unit.ts";
 import type { StartWatchdog, Watchdog } from "./quiesce-watchdog.ts";
 
 export interface StopInput {
@@ -77,8 +77,8 @@ export class StopQuiesce implements Quiesce {
     const { busy } = this.#lookForJobs(facts, roots);
     return [
       ...(busy.length > 0 ? [`wait until these have ended: ${describeHolders(busy)}`] : []),
-      `stop Cyrus (process ${master.pid}): ${stop.join(" ")}`,
-      `start it again: ${start.join(" ")}, after ${this.#input.maxDowntimeMs / 1000} s at the latest`,
+      `stop Cyrus (process ${master.pid}): ${asTyped(stop)}`,
+      `start it again: ${asTyped(start)}, after ${this.#input.maxDowntimeMs / 1000} s at the latest`,
     ];
   }
 

@@ -46,3 +46,10 @@ async function serviceOf(host: Pick<SnapshotHost, "run">, process: string): Prom
 export function unmarked(argv: readonly string[]): string[] {
   return ["env", "-u", "CYRVAULT_HOLDS", "-u", "LC_ALL", "-u", "LVM_SUPPRESS_FD_WARNINGS", ...argv];
 }
+
+/** For a person: a command as it was given. */
+export function asTyped(argv: readonly string[]): string {
+  const first = argv.findIndex((word, at) => word !== "env" && word !== "-u" && argv[at - 1] !== "-u");
+  const own = argv.slice(Math.max(first, 0));
+  return own[0] === "/bin/sh" && own[1] === "-c" ? own.slice(2).join(" ") : own.join(" ");
+}

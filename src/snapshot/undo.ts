@@ -9,6 +9,7 @@ import { asArgument, commandFailed } from "./command.ts";
 import type { HeldThing } from "./held.ts";
 import type { CommandResult, SnapshotHost } from "./host.ts";
 import { mastersOf } from "./quiesce-holders.ts";
+import { asTyped } from "./quiesce-unit.ts";
 
 /** Whoever read there has closed it by then: nine attempts, some 25 s. */
 const BUSY_PAUSES_MS = [50, 100, 200, 500, 1000, 2000, 5000, 8000, 8000];
@@ -183,13 +184,6 @@ async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: Snapshot
     ranBefore = isRunning;
     await host.sleep(pauseMs);
   }
-}
-
-/** Without what we put before it. */
-function asTyped(argv: readonly string[]): string {
-  const first = argv.findIndex((word, at) => word !== "env" && word !== "-u" && argv[at - 1] !== "-u");
-  const own = argv.slice(Math.max(first, 0));
-  return own[0] === "/bin/sh" && own[1] === "-c" ? own.slice(2).join(" ") : own.join(" ");
 }
 
 async function thaw(at: ByteString, host: SnapshotHost): Promise<void> {

@@ -3,6 +3,7 @@ import { fromText } from "../../../src/base/byte-string.ts";
 import { CyrvaultError } from "../../../src/base/errors.ts";
 import type { CommandOptions } from "../../../src/snapshot/host.ts";
 import { StopQuiesce } from "../../../src/snapshot/quiesce-stop.ts";
+import { asTyped, unmarked } from "../../../src/snapshot/quiesce-unit.ts";
 import { serviceOfCgroup } from "../../../src/source/host/service-of-cgroup.ts";
 import { process } from "../doctor/made-up-host.ts";
 import { CONFIG, PLACES, World } from "./quiesce-world.ts";
@@ -46,6 +47,11 @@ test("Cyrus is stopped by its unit and started again, and the downtime is told",
   expect(stop.heldMs).toBeGreaterThanOrEqual(4000);
   expect(world.held).toEqual([]);
   expect(world.watchdogs).toMatchObject([{ dismissed: true, bitten: false }]);
+});
+
+test("commands of the administrator's are told as they were given", () => {
+  expect(asTyped(unmarked(["/bin/sh", "-c", "rc.cyrus start"]))).toBe("rc.cyrus start");
+  expect(asTyped(["systemctl", "start", "cyrus-imapd.service"])).toBe("systemctl start cyrus-imapd.service");
 });
 
 test("what does not run is not stopped, and not started afterwards", async () => {
