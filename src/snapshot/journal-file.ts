@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -14,7 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { systemCode } from "../base/errors.ts";
+import { CyrvaultError, systemCode } from "../base/errors.ts";
 import { ioError } from "../base/io-error.ts";
 import { tryLock } from "../base/posix.ts";
 import type { HeldThing } from "./held.ts";
@@ -22,6 +23,9 @@ import type { HeldThing } from "./held.ts";
 const SUFFIX = ".held";
 /** A run writes a few dozen lines. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
+
+const WRITABLE_BY_OTHERS = 0o022;
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 
 export type JournalLine =
   | { readonly hold: HeldThing; readonly number: number }
@@ -64,15 +68,16 @@ export class JournalFile {
     this.#fd = fd;
   }
 
-  /** @returns undefined: somebody else has it. @throws {CyrvaultError} `IO`. */
+  /** @returns undefined: somebody else has it. @throws {CyrvaultError} `IO`; `SNAPSHOT_FAILED`: somebody else may have written it. */
   static lock(path: string): JournalFile | undefined {
     let fd: number;
     try {
-      fd = openSync(path, "a+", 0o600);
+      fd = openSync(path, FLAGS, 0o600);
     } catch (cause) {
       throw ioError(`cannot open ${path}`, cause);
     }
     try {
+      requireOwn(fd, path);
       if (tryLock(fd, "write")) return new JournalFile(path, fd);
     } catch (error) {
       closeSync(fd);
@@ -138,6 +143,21 @@ export class JournalFile {
       throw ioError(`cannot read ${this.path}`, cause);
     }
   }
+}
+
+/** What it names is done, with our rights. */
+function requireOwn(fd: number, path: string): void {
+  const stat = fstatSync(fd);
+  const isOurs = stat.uid === 0 || stat.uid === process.geteuid?.();
+  if (stat.isFile() && isOurs && (stat.mode & WRITABLE_BY_OTHERS) === 0) return;
+  const why = !stat.isFile()
+    ? "is no file"
+    : isOurs
+      ? "may be written by others"
+      : `belongs to another user (${stat.uid})`;
+  throw new CyrvaultError("SNAPSHOT_FAILED", `${path} ${why}: what it says is held is not believed`, {
+    hint: "look at it and see to what it names by hand, then delete it; --state-dir is for one user only",
+  });
 }
 
 function parseLine(text: string): JournalLine | undefined {

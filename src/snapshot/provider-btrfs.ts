@@ -9,9 +9,7 @@ import type { Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Provider, TakenView } from "./method.ts";
 import { below, describeMount, filesystemsFor, viewThrough } from "./places.ts";
-
-/** Of the names of all our snapshots, which are nobody's data. */
-const PREFIX = ".cyrvault-";
+import { BTRFS_PREFIX } from "./undo.ts";
 
 interface PlannedSnapshot {
   readonly from: ByteString;
@@ -53,7 +51,7 @@ export class BtrfsProvider implements Provider {
     const order = [...found].sort(([a, inA], [b, inB]) => Number(b === inB.point) - Number(a === inA.point));
     this.#planned = order.map(([from, mount], at) => ({
       from,
-      at: below(mount.point, `${PREFIX}${this.#stamp}-${at + 1}`),
+      at: below(mount.point, `${BTRFS_PREFIX}${this.#stamp}-${at + 1}`),
     }));
     return this.#planned.map(({ from, at }) => `a snapshot ${toText(at)} of the subvolume ${toText(from)}`);
   }
@@ -103,7 +101,7 @@ export class BtrfsProvider implements Provider {
       if (path === undefined || (own !== "" && !isWithin(path, own))) continue;
       const inside = own === "" ? path : relativeTo(path, own);
       const at = joinPath(place, inside);
-      if (inside === "" || baseName(at).startsWith(PREFIX)) continue;
+      if (inside === "" || baseName(at).startsWith(BTRFS_PREFIX)) continue;
       if (!places.roots.some((root) => isWithin(at, root) || isWithin(root, at))) continue;
       nested.push(at, ...(await this.#nestedIn(at, places)));
     }

@@ -4,7 +4,7 @@ import { CyrvaultError } from "../base/errors.ts";
 import { SUBVOLUME_INODE } from "../source/host/filesystems.ts";
 import { parseMounts } from "../source/host/mounts.ts";
 import { runningMasters } from "../source/host/running-master.ts";
-import { isWithin } from "../source/view.ts";
+import { baseName, isWithin } from "../source/view.ts";
 import { asArgument, commandFailed } from "./command.ts";
 import type { HeldThing } from "./held.ts";
 import type { CommandResult, SnapshotHost } from "./host.ts";
@@ -29,6 +29,8 @@ const START_MS_USUAL = 15_000;
 
 /** What every logical volume of ours is tagged with: another one is never removed. */
 export const LVM_TAG = "cyrvault";
+/** Of the names of all our btrfs snapshots, which are nobody's data. */
+export const BTRFS_PREFIX = ".cyrvault-";
 
 /** @throws {CyrvaultError} `SNAPSHOT_FAILED`: it is still held. */
 export async function undo(thing: HeldThing, host: SnapshotHost): Promise<void> {
@@ -135,8 +137,11 @@ async function deleteSubvolume(at: ByteString, host: SnapshotHost): Promise<void
   await whileBusy(host, argv, async () => {
     const stat = host.facts().stat(at);
     if (stat === undefined) return undefined;
-    if (stat.type !== "directory" || stat.inode !== SUBVOLUME_INODE)
-      throw new CyrvaultError("SNAPSHOT_FAILED", `${toText(at)} is no btrfs subvolume: it is not removed`);
+    if (stat.type !== "directory" || stat.inode !== SUBVOLUME_INODE || !baseName(at).startsWith(BTRFS_PREFIX))
+      throw new CyrvaultError(
+        "SNAPSHOT_FAILED",
+        `${toText(at)} is no btrfs snapshot of ours: it is not removed`,
+      );
     const result = await host.run(argv);
     return result.exitCode === 0 ? undefined : result;
   });
@@ -187,6 +192,8 @@ async function startCyrus(thing: HeldThing & { kind: "stopped" }, host: Snapshot
 }
 
 async function thaw(at: ByteString, host: SnapshotHost): Promise<void> {
+  // Frozen is what is mounted there: after a restart of the machine, or elsewhere, that may be nothing.
+  if (host.facts().stat(at) === undefined) return;
   const argv = ["fsfreeze", "--unfreeze", asArgument(at)];
   const result = await host.run(argv);
   if (result.exitCode === 0 || NOT_FROZEN.test(result.stderr)) return;

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fromText } from "../../../src/base/byte-string.ts";
 import { CyrvaultError } from "../../../src/base/errors.ts";
 import { createLogger, type LogRecord } from "../../../src/base/log.ts";
 import type { SnapshotHost } from "../../../src/snapshot/host.ts";
@@ -232,6 +233,49 @@ test("ZFS: what the tools say of snapshots that are held, gone, or not ours", as
   }
   expect(destroyed()).toEqual([]);
   journal.close();
+});
+
+test("a btrfs subvolume without our name is not removed, whatever the journal says", async () => {
+  const { machine } = SITES.btrfs();
+  machine.directory("/var/spool/cyrus/mail", 256n);
+  const journal = await openJournal({ machine });
+  const thing = { kind: "btrfs-snapshot", at: fromText("/var/spool/cyrus/mail") } as const;
+  await journal.hold(thing, async () => undefined);
+  await expect(journal.release(thing)).rejects.toThrow("is no btrfs snapshot of ours");
+  expect(machine.directories.has("/var/spool/cyrus/mail")).toBe(true);
+  journal.close();
+});
+
+test("a frozen filesystem that is no longer there has been given back", async () => {
+  const { machine } = SITES.btrfs();
+  const journal = await openJournal({ machine });
+  await journal.hold({ kind: "frozen", at: fromText("/gone") }, async () => undefined);
+  await journal.releaseAll();
+  expect(journal.isEmpty).toBe(true);
+  journal.close();
+});
+
+test("a journal that others may write, or that is a link, is not believed: nothing it names is done", async () => {
+  const hold = {
+    hold: { kind: "command-view", remove: ["/bin/sh", "-c", "make"], environment: {} },
+    number: 1,
+  };
+  const path = journalFile(dir.path, SERVER);
+  writeFileSync(path, `${JSON.stringify(hold)}\n`);
+  chmodSync(path, 0o666);
+  const { machine } = SITES.command();
+  await expect(openJournal({ machine })).rejects.toMatchObject({
+    code: "SNAPSHOT_FAILED",
+    message: expect.stringContaining("may be written by others"),
+  });
+  const options = { directory: dir.path, hostFor: () => machine, startedBy: () => [], log };
+  await Journal.recoverAll(options);
+  expect(logged.at(-1)?.message).toContain("is not believed");
+  chmodSync(path, 0o600);
+  renameSync(path, dir.in("elsewhere"));
+  symlinkSync(dir.in("elsewhere"), path);
+  await expect(openJournal({ machine })).rejects.toMatchObject({ code: "IO" });
+  expect(machine.commands).toEqual([]);
 });
 
 test("a torn last line and lines that nobody understands are passed over", async () => {
