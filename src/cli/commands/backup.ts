@@ -10,6 +10,7 @@ import { CyrvaultError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
+import { isListSeries } from "../../manifest/list-series.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import { liveHost } from "../../source/host/live-host.ts";
 import { mastersElsewhere } from "../../source/host/running-master.ts";
@@ -356,9 +357,13 @@ async function printResult(
   await output.text(
     [
       `Backup ${backup} of ${server}, ${since}, in ${humanDuration(seconds * 1000)}.`,
-      mailboxesLine(mailboxes),
-      `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
-      `  ${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
+      ...(isListSeries(server)
+        ? []
+        : [
+            mailboxesLine(mailboxes),
+            `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
+          ]),
+      `  ${isListSeries(server) ? "the list alone: " : ""}${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
       ...(isRestricted ? [leftOutLine(leftOut)] : []),
       ...howTaken,
     ].join("\n"),
