@@ -67,6 +67,11 @@ export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
   const waitMs = given.wait === undefined ? WAIT_MS : parseSpan("--wait", given.wait);
   const maxDowntimeMs =
     given.maxDowntime === undefined ? MAX_DOWNTIME_MS : parseSpan("--max-downtime", given.maxDowntime);
+  if (maxDowntimeMs <= 0)
+    throw new CyrvaultError(
+      "USAGE",
+      `--max-downtime ${given.maxDowntime}: Cyrus could not be stopped at all`,
+    );
   switch (name) {
     case "none":
       return quiesceNone;

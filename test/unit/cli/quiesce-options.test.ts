@@ -28,6 +28,7 @@ test("each way to hold Cyrus has its name, and nothing is held by default", () =
 test("what cannot be meant is a mistake of usage", () => {
   const wrong: readonly QuiesceGiven[] = [
     { quiesce: "pause" },
+    { quiesce: "stop", maxDowntime: "0" },
     { quiesce: "stop", stopCommand: "halt" },
     { quiesce: "stop", startCommand: "begin" },
     { quiesce: "freeze", stopCommand: "halt", startCommand: "begin" },
