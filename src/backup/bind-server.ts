@@ -7,7 +7,7 @@ import { SourceView } from "../source/view.ts";
 import type { Repository } from "../store/repository.ts";
 import { withListOnly } from "./list-only.ts";
 import type { BackupOptions } from "./options.ts";
-import { findParents, type Parents } from "./parents.ts";
+import { findParents, type OnUnreadable, type Parents } from "./parents.ts";
 
 export interface BoundServer {
   readonly view: SourceView;
@@ -18,7 +18,11 @@ export interface BoundServer {
 }
 
 /** @throws {CyrvaultError} `CONFIG_INVALID`, `SOURCE_INVALID`, `IO`. */
-export async function bindServer(options: BackupOptions, repository: Repository): Promise<BoundServer> {
+export async function bindServer(
+  options: BackupOptions,
+  repository: Repository,
+  onUnreadable?: OnUnreadable,
+): Promise<BoundServer> {
   const { config, includes, withSearch, root, mappings } = options;
   const view = new SourceView(root, mappings);
   const described = describeServer({ view, config, includes, withSearch });
@@ -26,5 +30,5 @@ export async function bindServer(options: BackupOptions, repository: Repository)
   const { serverName } = server.layout;
   const ofServer = options.server ?? (serverName === undefined ? hostname() : toText(serverName));
   const name = options.only === undefined ? ofServer : listSeriesOf(ofServer);
-  return { view, server, name, parents: await findParents(repository, name) };
+  return { view, server, name, parents: await findParents(repository, name, onUnreadable) };
 }

@@ -1,5 +1,5 @@
 /** What went before: the last backup of this server, and what an interrupted run of it has left. */
-import { isCyrvaultError } from "../base/errors.ts";
+import { type CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { ManifestRoot } from "../manifest/model.ts";
 import { decodeRoot } from "../manifest/root.ts";
 import type { Repository } from "../store/repository.ts";
@@ -15,6 +15,9 @@ export interface Parents {
   readonly checkpointRuns: readonly string[];
 }
 
+/** Told of a backup that is damaged, of whichever server. */
+export type OnUnreadable = (backup: string, error: CyrvaultError) => void;
+
 const NOT_BUILT_UPON: ReadonlySet<string> = new Set([
   "REPOSITORY_DAMAGED",
   "BACKUP_NOT_FOUND",
@@ -29,13 +32,20 @@ export const NO_PARENTS: Parents = { backup: undefined, checkpoints: [], checkpo
  * Only what who may read has made: of others nothing is taken over unread. Who may only write builds upon what this machine
  * has made and remembers; nothing else opens.
  */
-export async function findParents(repository: Repository, server: string): Promise<Parents> {
+export async function findParents(
+  repository: Repository,
+  server: string,
+  onUnreadable?: OnUnreadable,
+): Promise<Parents> {
   if (!repository.remembers) return NO_PARENTS;
   const by = repository.mayRead ? "readers" : undefined;
   let backup: ManifestRoot | undefined;
   const names = (await repository.listBackups()).map(({ id }) => id).sort();
   for (const id of names.reverse()) {
-    const root = await orNothing(async () => decodeRoot(await repository.readBackup(id, by)));
+    const root = await orNothing(
+      async () => decodeRoot(await repository.readBackup(id, by)),
+      (error) => onUnreadable?.(id, error),
+    );
     if (root?.server !== server) continue;
     backup = root;
     break;
@@ -58,11 +68,15 @@ export async function findParents(repository: Repository, server: string): Promi
 }
 
 /** undefined: it was forgotten between the listing and now, or cannot be opened: an older one serves as parent then. */
-async function orNothing(read: () => Promise<ManifestRoot>): Promise<ManifestRoot | undefined> {
+async function orNothing(
+  read: () => Promise<ManifestRoot>,
+  onDamaged?: (error: CyrvaultError) => void,
+): Promise<ManifestRoot | undefined> {
   try {
     return await read();
   } catch (error) {
-    if (isCyrvaultError(error) && NOT_BUILT_UPON.has(error.code)) return undefined;
-    throw error;
+    if (!isCyrvaultError(error) || !NOT_BUILT_UPON.has(error.code)) throw error;
+    if (error.code === "REPOSITORY_DAMAGED") onDamaged?.(error);
+    return undefined;
   }
 }

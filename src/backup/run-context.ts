@@ -7,6 +7,7 @@ import type { Here } from "../store/stale-run.ts";
 import type { LiveSource } from "./live-rounds.ts";
 import type { MailboxTasks } from "./mailbox-tasks.ts";
 import type { BackupResult } from "./options.ts";
+import type { OnUnreadable } from "./parents.ts";
 import type { SourceCut } from "./source-cut.ts";
 
 export interface BackupContext {
@@ -27,6 +28,8 @@ export interface BackupContext {
   readonly live?: LiveSource;
   /** Called once the backup is made. Must not throw. */
   readonly onCommitted?: (root: ManifestRoot) => Promise<void>;
+  /** Told of backups that may be of this server and are damaged: an older one is built upon. */
+  readonly onUnreadable?: OnUnreadable;
   /** Nothing is built upon. */
   readonly isFirst?: boolean;
   /** The tree is in use: only a mailbox that proves to be of one moment is fit to be taken over from this run. */

@@ -10,7 +10,7 @@ import type { RunRecord } from "../store/run-record.ts";
 import { type Here, isStaleRun } from "../store/stale-run.ts";
 import { type BoundServer, bindServer } from "./bind-server.ts";
 import type { BackupOptions } from "./options.ts";
-import { NO_PARENTS } from "./parents.ts";
+import { NO_PARENTS, type OnUnreadable } from "./parents.ts";
 
 const STARTS_MAX = 5;
 
@@ -19,6 +19,7 @@ export interface StartContext {
   readonly clock: Clock;
   readonly here?: Here;
   readonly isFirst?: boolean;
+  readonly onUnreadable?: OnUnreadable;
 }
 
 export interface StartedBackup extends BoundServer {
@@ -32,7 +33,7 @@ export interface StartedBackup extends BoundServer {
 export async function startBackup(options: BackupOptions, context: StartContext): Promise<StartedBackup> {
   const { repository } = context;
   for (let attempt = 1; ; attempt++) {
-    const found = await bindServer(options, repository);
+    const found = await bindServer(options, repository, context.onUnreadable);
     const bound = context.isFirst === true ? { ...found, parents: NO_PARENTS } : found;
     const { name, parents } = bound;
     const startedMs = context.clock.nowMs();

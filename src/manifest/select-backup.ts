@@ -96,7 +96,9 @@ function last<B extends KnownBackup>(backups: readonly B[], timeMs: number, sele
 
 function noneAtAll(backups: readonly KnownBackup[], server: string | undefined): CyrvaultError {
   if (backups.length === 0 || server === undefined)
-    return new CyrvaultError("BACKUP_NOT_FOUND", "the repository holds no backup yet");
+    return new CyrvaultError("BACKUP_NOT_FOUND", "the repository holds no backup", {
+      hint: "`cyrvault backup` makes one, `cyrvault undelete` lists what was forgotten and can be brought back",
+    });
   return new CyrvaultError("BACKUP_NOT_FOUND", `the repository holds no backup of the server ${server}`, {
     hint: `it has backups of: ${someOf(serversOf(backups))}`,
   });

@@ -314,7 +314,10 @@ export function keyFileName(id: string): string {
 }
 
 function damaged(name: string, why: string, cause?: unknown): CyrvaultError {
-  return new CyrvaultError("REPOSITORY_DAMAGED", `${name}: ${why}`, { cause });
+  return new CyrvaultError("REPOSITORY_DAMAGED", `${name}: ${why}`, {
+    cause,
+    hint: "put the file back from a copy of this repository, or open it with a key on paper (--key-file)",
+  });
 }
 
 function unsupported(name: string, which: string): CyrvaultError {

@@ -5,6 +5,7 @@ import { BLOCK_BYTES_TARGET, PACK_BYTES_TARGET } from "./pack-types.ts";
 import type { Sealer } from "./sealer.ts";
 
 export const CONFIG_NAME = "cyrvault.json";
+export const PUT_CONFIG_BACK = "put the file back from any copy of this repository: it never changes";
 export const CONFIG_BYTES_MAX = 65_536;
 export const REPOSITORY_ID_BYTES = 16;
 const FORMAT = "cyrvault repository";
@@ -129,5 +130,8 @@ function unknownFeatures(names: readonly string[]): CyrvaultError {
 }
 
 function damaged(why: string, cause?: unknown): CyrvaultError {
-  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: ${why}`, { cause });
+  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME} is damaged: ${why}`, {
+    cause,
+    hint: PUT_CONFIG_BACK,
+  });
 }

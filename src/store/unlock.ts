@@ -8,6 +8,7 @@ import {
   CONFIG_NAME,
   decodeConfig,
   isConfigOf,
+  PUT_CONFIG_BACK,
   type RepositoryConfig,
 } from "./repository-config.ts";
 import { UNENCRYPTED } from "./seal-context.ts";
@@ -90,5 +91,7 @@ export async function readKeyFiles(backend: Backend): Promise<KeyFile[]> {
 }
 
 function wrongMac(): CyrvaultError {
-  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: it has been changed since it was made`);
+  return new CyrvaultError("REPOSITORY_DAMAGED", `${CONFIG_NAME}: it has been changed since it was made`, {
+    hint: PUT_CONFIG_BACK,
+  });
 }

@@ -161,7 +161,20 @@ async function backUp(
       const here = isHere(hostname());
       const onCommitted = (root: ManifestRoot) => refreshRecoveryFolder(repository, log, root);
       const freeBytes = () => freeBytesAt(repository.backend.properties.localDirectory);
-      const context = { repository, clock, progress, acceptRules, here, onCommitted, freeBytes };
+      const onUnreadable = (backup: string, { message }: CyrvaultError) =>
+        session.log.warning(`backup ${backup} is damaged, and not built upon: ${message}`, {
+          hint: "`cyrvault check` says what else is, `cyrvault repair` what can be done about it",
+        });
+      const context = {
+        repository,
+        clock,
+        progress,
+        acceptRules,
+        here,
+        onCommitted,
+        onUnreadable,
+        freeBytes,
+      };
       const make = ({ source, ...parts }: Partial<CutParts & LiveParts>) =>
         session.withProgress(() => runBackup({ ...options, ...source, server }, { ...context, ...parts }));
       const inMode = async (): Promise<Taken> => {

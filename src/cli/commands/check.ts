@@ -112,6 +112,7 @@ function affectsText(affects: Affects): string[] {
   if (filesTotal > 0) lines.push(`  ${counted(filesTotal, "other file")}`);
   for (const file of files.slice(0, SHOWN)) lines.push(`    ${file}`);
   if (filesTotal > SHOWN) lines.push(`    and ${humanCount(filesTotal - SHOWN)} more`);
+  if (total + filesTotal + unnamed.length === 0) lines.push("  all of it: a backup without its root");
   for (const what of unnamed) lines.push(`  ${what}: which ones is lost, too`);
   lines.push("`cyrvault repair --dry-run` says what can be done about it.");
   return lines;

@@ -60,7 +60,8 @@ function mailboxLine({ change, mailbox, from, aspects, messages }: MailboxChange
     messages.added > 0 ? `+${humanCount(messages.added)}` : "",
     messages.removed > 0 ? `-${humanCount(messages.removed)}` : "",
   ].filter((part) => part !== "");
-  const numbers = counts.length === 0 ? "" : `  ${counts.join(" ")} messages`;
+  const isOne = messages.added + messages.removed === 1;
+  const numbers = counts.length === 0 ? "" : `  ${counts.join(" ")} ${isOne ? "message" : "messages"}`;
   const others = aspects.filter((aspect) => aspect !== "messages");
   const what = others.length === 0 ? "" : `  (${others.join(", ")})`;
   return `${SIGNS[change]} ${from === undefined ? "" : `${from} → `}${mailbox}${numbers}${what}`;

@@ -38,3 +38,27 @@ test("a checkpoint older than the last backup is none, and one that is not under
   expect((await findParents(site.repository, root.server)).checkpoints).toEqual([]);
   await site.backUp();
 });
+
+test("a newer backup that is damaged is not built upon, and is named", async () => {
+  using site = await Site.make();
+  site.server.add("user.anna", ["one"]);
+  const [first, second] = [await site.backUp(), await site.backUp()];
+  const name = `backups/${second.backup}`;
+  const bytes = Buffer.from(await readWhole(site, name));
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  await site.repository.backend.remove(name);
+  await site.repository.backend.create(name, bytes);
+  const named: string[] = [];
+  const onUnreadable = (backup: string, { code }: { code: string }) => named.push(`${backup} ${code}`);
+  const { server } = await site.root(first);
+  const { backup } = await findParents(site.repository, server, onUnreadable);
+  expect(backup?.backup).toBe(first.backup);
+  expect(named).toEqual([`${second.backup} REPOSITORY_DAMAGED`]);
+});
+
+async function readWhole(site: Site, name: string): Promise<Buffer> {
+  const { backend } = site.repository;
+  const bytes = await backend.readRange(name, 0, (await backend.size(name)) ?? 0);
+  if (bytes === undefined) throw new Error(`no ${name}`);
+  return bytes;
+}
