@@ -6,8 +6,9 @@ import type { ServerLayout } from "../cyrus/imapd-conf-layout.ts";
 import { DATABASES } from "../cyrus/imapd-conf-options.ts";
 import { compileNamePattern, type NameMatcher } from "../cyrus/mailbox-name-pattern.ts";
 import { type MessageFilter, messageFilter } from "../manifest/message-filter.ts";
+import { isOwnSnapshot } from "../source/own-snapshot.ts";
 import type { RootKind, ServerRoot } from "../source/roots.ts";
-import { normalise } from "../source/view.ts";
+import { baseName, normalise } from "../source/view.ts";
 import { keepOfList } from "./list-only.ts";
 import type { PlacedTask } from "./mailbox-tasks.ts";
 import type { BackupOptions } from "./options.ts";
@@ -72,6 +73,8 @@ export class Decisions {
 
   /** A file or directory outside of mailboxes, by its path from its root. */
   decide(root: ServerRoot, relative: ByteString): Keep {
+    if (isOwnSnapshot(baseName(relative)))
+      return { fileClass: "disposable", leftOut: "a snapshot that a backup takes, or has left" };
     if (this.#options.only !== undefined) return keepOfList(this.#listPath, root, relative);
     const named = this.#named.get(joinPath(root.path, relative));
     return this.#keep(named ?? classifyFile(PLACES[root.kind], relative));

@@ -3,13 +3,13 @@ import { type ByteString, joinPath, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { SUBVOLUME_INODE } from "../source/host/filesystems.ts";
 import type { Mount } from "../source/host/mounts.ts";
+import { isOwnSnapshot, OWN_SNAPSHOT_PREFIX } from "../source/own-snapshot.ts";
 import { baseName, isWithin, relativeTo } from "../source/view.ts";
 import { asArgument, runOrThrow } from "./command.ts";
 import type { Holdings } from "./held.ts";
 import type { SnapshotHost } from "./host.ts";
 import type { Places, Provider, TakenView } from "./method.ts";
 import { below, describeMount, filesystemsFor, viewThrough } from "./places.ts";
-import { BTRFS_PREFIX } from "./undo.ts";
 
 interface PlannedSnapshot {
   readonly from: ByteString;
@@ -51,7 +51,7 @@ export class BtrfsProvider implements Provider {
     const order = [...found].sort(([a, inA], [b, inB]) => Number(b === inB.point) - Number(a === inA.point));
     this.#planned = order.map(([from, mount], at) => ({
       from,
-      at: below(mount.point, `${BTRFS_PREFIX}${this.#stamp}-${at + 1}`),
+      at: below(mount.point, `${OWN_SNAPSHOT_PREFIX}${this.#stamp}-${at + 1}`),
     }));
     return this.#planned.map(({ from, at }) => `a snapshot ${toText(at)} of the subvolume ${toText(from)}`);
   }
@@ -101,7 +101,7 @@ export class BtrfsProvider implements Provider {
       if (path === undefined || (own !== "" && !isWithin(path, own))) continue;
       const inside = own === "" ? path : relativeTo(path, own);
       const at = joinPath(place, inside);
-      if (inside === "" || baseName(at).startsWith(BTRFS_PREFIX)) continue;
+      if (inside === "" || isOwnSnapshot(baseName(at))) continue;
       if (!places.roots.some((root) => isWithin(at, root) || isWithin(root, at))) continue;
       nested.push(at, ...(await this.#nestedIn(at, places)));
     }

@@ -4,6 +4,7 @@ import { CyrvaultError } from "../base/errors.ts";
 import { SUBVOLUME_INODE } from "../source/host/filesystems.ts";
 import { parseMounts } from "../source/host/mounts.ts";
 import { runningMasters } from "../source/host/running-master.ts";
+import { OWN_SNAPSHOT_PREFIX } from "../source/own-snapshot.ts";
 import { baseName, isWithin } from "../source/view.ts";
 import { asArgument, commandFailed } from "./command.ts";
 import type { HeldThing } from "./held.ts";
@@ -29,8 +30,6 @@ const START_MS_USUAL = 15_000;
 
 /** What every logical volume of ours is tagged with: another one is never removed. */
 export const LVM_TAG = "cyrvault";
-/** Of the names of all our btrfs snapshots, which are nobody's data. */
-export const BTRFS_PREFIX = ".cyrvault-";
 
 /** @throws {CyrvaultError} `SNAPSHOT_FAILED`: it is still held. */
 export async function undo(thing: HeldThing, host: SnapshotHost): Promise<void> {
@@ -137,7 +136,11 @@ async function deleteSubvolume(at: ByteString, host: SnapshotHost): Promise<void
   await whileBusy(host, argv, async () => {
     const stat = host.facts().stat(at);
     if (stat === undefined) return undefined;
-    if (stat.type !== "directory" || stat.inode !== SUBVOLUME_INODE || !baseName(at).startsWith(BTRFS_PREFIX))
+    if (
+      stat.type !== "directory" ||
+      stat.inode !== SUBVOLUME_INODE ||
+      !baseName(at).startsWith(OWN_SNAPSHOT_PREFIX)
+    )
       throw new CyrvaultError(
         "SNAPSHOT_FAILED",
         `${toText(at)} is no btrfs snapshot of ours: it is not removed`,

@@ -93,6 +93,24 @@ describe("LVM", () => {
   });
 });
 
+test("of subvolumes inside only snapshots of ours are passed over, not what somebody else has named like them", async () => {
+  const { machine, provider } = SITES.btrfs();
+  const run = machine.run.bind(machine);
+  const names = ["archive", ".cyrvault-mine", ".cyrvault-20261122-031500-3f2a-1"];
+  machine.run = async (argv, options) => {
+    const [, , what, , place] = argv;
+    const result = await run(argv, options);
+    if (what !== "list" || place !== "/var/spool/cyrus") return result;
+    return { ...result, stdout: names.map((name) => `ID 300 gen 9 top level 5 path ${name}\n`).join("") };
+  };
+  const plan = await provider.plan(placesAt("/var/spool/cyrus"));
+  expect(plan.map((line) => line.split(" subvolume ")[1])).toEqual([
+    "/var/spool/cyrus",
+    "/var/spool/cyrus/archive",
+    "/var/spool/cyrus/.cyrvault-mine",
+  ]);
+});
+
 test("the subvolume that holds the snapshots is taken first: it must not hold their empty places", async () => {
   const machine = new Machine();
   machine.mount("/srv", "btrfs", "/dev/sda2", "0:30");
