@@ -9,6 +9,7 @@ import type { SnapshotHost } from "../snapshot/host.ts";
 import { markedEnvironment } from "../snapshot/live-snapshot-host.ts";
 import type { Provider, Quiesce } from "../snapshot/method.ts";
 import { FreezeQuiesce } from "../snapshot/quiesce-freeze.ts";
+import { JobsQuiesce } from "../snapshot/quiesce-jobs.ts";
 import { quiesceNone } from "../snapshot/quiesce-none.ts";
 import { StopQuiesce } from "../snapshot/quiesce-stop.ts";
 import type { StopCommands } from "../snapshot/quiesce-unit.ts";
@@ -73,8 +74,10 @@ export function quiesceOf(given: QuiesceGiven, parts: QuiesceParts): Quiesce {
       `--max-downtime ${given.maxDowntime}: Cyrus could not be stopped at all`,
     );
   switch (name) {
-    case "none":
-      return quiesceNone;
+    case "none": {
+      const isOneByOne = provider.name === "lvm" || provider.name === "btrfs";
+      return isOneByOne ? new JobsQuiesce({ host, waitMs, log }) : quiesceNone;
+    }
     case "stop":
       return new StopQuiesce({ host, config, commands, waitMs, maxDowntimeMs, watchdog, log });
     case "withlock":

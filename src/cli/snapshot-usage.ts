@@ -8,6 +8,7 @@ export function requireSnapshotUsage(mode: BackupMode, given: SnapshotGiven): vo
   const snapshot = given.snapshot ?? "none";
   const quiesce = given.quiesce ?? "none";
   const isAsItIs = snapshot === "none" && quiesce === "none" && mode === "snapshot";
+  const isOneByOne = quiesce === "none" && (snapshot === "lvm" || snapshot === "btrfs");
   const rules: readonly (readonly [option: string, value: unknown, isFor: boolean, what: string])[] = [
     ["--snapshot-size", given.snapshotSize, snapshot === "lvm", "--snapshot lvm"],
     ["--snapshot-same-volume", given.snapshotSameVolume, snapshot === "lvm", "--snapshot lvm"],
@@ -15,7 +16,7 @@ export function requireSnapshotUsage(mode: BackupMode, given: SnapshotGiven): vo
     ["--snapshot-remove", given.snapshotRemove, snapshot === "command", "--snapshot command"],
     ["--stop-command", given.stopCommand, quiesce === "stop", "--quiesce stop"],
     ["--start-command", given.startCommand, quiesce === "stop", "--quiesce stop"],
-    ["--wait", given.wait, quiesce === "stop", "--quiesce stop"],
+    ["--wait", given.wait, quiesce === "stop" || isOneByOne, "--quiesce stop, and --snapshot lvm or btrfs"],
     [
       "--max-downtime",
       given.maxDowntime,

@@ -12,6 +12,8 @@ export interface Cut {
   readonly view: Pick<TakenView, "isAtomic" | "torn" | "mappings">;
   /** Why Cyrus was not held to the end. */
   readonly broken: string | undefined;
+  /** Who worked through the mailboxes meanwhile. */
+  readonly busy?: string | undefined;
   /** What was read from the live server. */
   readonly uncovered: readonly ByteString[];
 }
@@ -31,7 +33,7 @@ export function consistencyOf({ provider, isFrozen, quiesce, view, broken }: Cut
   return "crash-several: snapshots one after the other, while Cyrus ran";
 }
 
-export function viewFindings({ isFrozen, quiesce, view, broken, uncovered }: Cut): ViewFinding[] {
+export function viewFindings({ isFrozen, quiesce, view, broken, busy, uncovered }: Cut): ViewFinding[] {
   const path = fromText("/");
   const findings: ViewFinding[] = [];
   if (view.torn !== undefined)
@@ -55,7 +57,7 @@ export function viewFindings({ isFrozen, quiesce, view, broken, uncovered }: Cut
       code: "cut-several-moments",
       severity: "warning",
       path,
-      message: `snapshots of several filesystems were taken one after the other while Cyrus ran: ${places}`,
+      message: `snapshots of several filesystems were taken one after the other while Cyrus ran: ${places}${busy === undefined ? "" : `; ${busy} worked on the mailboxes meanwhile, and what it removed may be named in one and missing in another`}`,
     });
   }
   for (const place of uncovered) {

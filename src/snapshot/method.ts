@@ -51,4 +51,6 @@ export interface QuiesceReport {
   readonly heldMs: number;
   /** Why what was read meanwhile may be torn after all; undefined: it held. */
   readonly broken: string | undefined;
+  /** Who worked through the mailboxes while the view was taken, and was not waited for to the end. */
+  readonly busy?: string;
 }

@@ -176,6 +176,7 @@ class ViewWork {
       quiesce: quiesce.name,
       view,
       broken: this.#report?.broken,
+      busy: this.#report?.busy,
       uncovered: provider.isFrozen ? uncoveredBy(view, roots, places) : [],
     } as const;
     return {

@@ -29,6 +29,7 @@ test.each(WRONG.map(([message, given, mode = "snapshot"]) => ({ message, given, 
 test("what says something is allowed", () => {
   requireSnapshotUsage("snapshot", { snapshot: "lvm", snapshotSize: "5G", snapshotSameVolume: true });
   requireSnapshotUsage("snapshot", { snapshot: "command", snapshotCommand: "a", snapshotRemove: "b" });
+  requireSnapshotUsage("snapshot", { snapshot: "btrfs", wait: "5m" });
   requireSnapshotUsage("two-pass", { quiesce: "stop", wait: "5m", maxDowntime: "1m" });
   requireSnapshotUsage("snapshot", { snapshot: "none", quiesce: "none", allowTorn: true });
   requireSnapshotUsage("live", {});
