@@ -12,8 +12,10 @@ import {
 } from "../../retention/forget.ts";
 import { parseDuration, parseKeepCount } from "../../retention/parse-rules.ts";
 import type { RetentionCandidate, RetentionRules } from "../../retention/policy.ts";
+import type { Repository } from "../../store/repository.ts";
 import { collect, example, type Register } from "../command.ts";
 import { counted, humanTime } from "../humanise.ts";
+import type { Session } from "../session.ts";
 
 interface Options {
   readonly server?: string;
@@ -74,7 +76,12 @@ ${example(
           : await planByPolicy(ofServer(readBackups(repository, onUnreadable), server), tags, rules, nowMs);
       const going = goingOf(plan);
       const staying = plan.verdicts.filter(({ reasons }) => reasons.length > 0);
+      const bereft = named.length === 0 ? [] : await serversWithout(repository, going, onUnreadable);
       const count = dryRun ? going.length : await runForget(plan, repository, nowMs, signal);
+      for (const server of bereft)
+        session.log.warning(`no backup of ${server} ${dryRun ? "would be" : "is"} left`, {
+          hint: "`cyrvault undelete` brings forgotten ones back as long as prune has not removed them",
+        });
       if (json) {
         const kept = staying.map(({ candidate, reasons }) => ({ ...shown(candidate), reasons }));
         await output.object({ dryRun, forgotten: going.map(shown), kept });
@@ -116,6 +123,19 @@ function rulesOf(options: Options): RetentionRules {
     withinMs: parseDuration("--keep-within", options.keepWithin),
     tags: options.keepTag ?? [],
   };
+}
+
+/** Servers of which nothing stays. */
+async function serversWithout(
+  repository: Repository,
+  going: readonly RetentionCandidate[],
+  onUnreadable: Session["onUnreadable"],
+): Promise<string[]> {
+  const gone = new Set(going.map(({ backup }) => backup));
+  const servers = new Set(going.map(({ server }) => server));
+  for await (const { backup, server } of readBackups(repository, onUnreadable))
+    if (!gone.has(backup)) servers.delete(server);
+  return [...servers];
 }
 
 async function* ofServer(

@@ -87,6 +87,17 @@ describe("forget, undelete and tag", () => {
     expect(await listed(repo)).toEqual([backups[2]]);
   });
 
+  test("the last backup of a server does not go without a word", async () => {
+    const { repo, backups } = await withDays(2);
+    const [first = "", last = ""] = backups;
+    expect((await run(["forget", "--repo", repo, first])).stderr).not.toContain("left");
+    const planned = await run(["forget", "--repo", repo, last, "--dry-run"]);
+    expect(planned.stderr).toContain("warning: no backup of mail would be left");
+    const { code, stderr } = await run(["forget", "--repo", repo, last]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/warning: no backup of mail is left\n {2}hint: .*undelete/);
+  });
+
   test("a backup whose tags cannot be read stays", async () => {
     const { repo, backups } = await withDays(3);
     await json(["tag", "--repo", repo, backups[0] as string, "--add", "x"]);
