@@ -2,9 +2,9 @@
 import { type ByteString, toText } from "../base/byte-string.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
-import { runningMasters } from "../source/host/running-master.ts";
-import { normalise, type SourceView } from "../source/view.ts";
+import type { SourceView } from "../source/view.ts";
 import type { Places, Provider, TakenView } from "./method.ts";
+import { mastersOf } from "./quiesce-holders.ts";
 
 export interface NoneOptions {
   readonly view: SourceView;
@@ -62,7 +62,7 @@ function whoWrites(
   facts: HostFacts,
 ): string | undefined {
   if (!view.isMapped) {
-    const master = runningMasters(facts.processes).find(({ config }) => normalise(config) === configPath);
+    const [master] = mastersOf(facts, configPath);
     if (master !== undefined) return `Cyrus runs on this tree (process ${master.pid})`;
   }
   for (const { pid, args } of facts.processes) {

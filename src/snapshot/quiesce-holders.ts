@@ -11,10 +11,11 @@ export interface Holder {
 
 /** Those that run with this imapd.conf, however it is named. */
 export function mastersOf(facts: HostFacts, config: ByteString): RunningMaster[] {
-  const wanted = normalise(config);
+  const real = (path: ByteString) => facts.realPath?.(path) ?? normalise(path);
+  const wanted = real(config);
   const file = facts.stat(wanted);
   return runningMasters(facts.processes).filter((master) => {
-    const path = normalise(master.config);
+    const path = real(master.config);
     if (path === wanted) return true;
     const other = facts.stat(path);
     return (

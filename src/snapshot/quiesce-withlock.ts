@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { type ByteString, fromText, joinPath, toText } from "../base/byte-string.ts";
+import { endGroup } from "../base/end-group.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { keepFilesFromChildren } from "../base/posix-close-on-exec.ts";
 import type { HostFacts } from "../source/host/host-facts.ts";
@@ -43,6 +44,10 @@ const TOOL = "cyr_withlock_run";
 /** Writers that are at work come to their end first. */
 const LOCK_MS_MAX = 60_000;
 const HELD = "held";
+/** It has only to hear that the pipe has ended. */
+const RELEASE_MS_MAX = 5000;
+/** For whoever does not heed SIGTERM. */
+const GIVE_UP_MS_MAX = 1000;
 
 export class WithlockQuiesce implements Quiesce {
   readonly name = "withlock";
@@ -68,17 +73,18 @@ export class WithlockQuiesce implements Quiesce {
     return [`hold the lock over all of Cyrus: ${this.#argv(host.facts()).join(" ")}`];
   }
 
-  async begin(_places: Places): Promise<void> {
+  async begin(_places: Places, _holdings?: Holdings, signal?: AbortSignal): Promise<void> {
     const { host, start } = this.#input;
     const argv = this.#argv(host.facts());
     const child = start(argv);
     this.#child = child;
-    if (await child.isHeld(LOCK_MS_MAX)) {
+    if (await unlessAborted(child.isHeld(LOCK_MS_MAX), signal)) {
       this.#heldAtMs = host.nowMs();
       return;
     }
     const why = child.hasEnded ? child.complaint : `no lock within ${LOCK_MS_MAX / 1000} s`;
     await child.release();
+    signal?.throwIfAborted();
     throw new CyrvaultError("SNAPSHOT_FAILED", `${TOOL} did not lock Cyrus: ${why || "it says nothing"}`, {
       hint: "it needs `global_lock: yes` in imapd.conf, and to run as root or as Cyrus's user",
     });
@@ -114,6 +120,17 @@ export class WithlockQuiesce implements Quiesce {
       hint: "--quiesce stop works with every version",
     });
   }
+}
+
+/** @returns false as soon as the signal comes. */
+async function unlessAborted(isHeld: Promise<boolean>, signal: AbortSignal | undefined): Promise<boolean> {
+  if (signal === undefined) return await isHeld;
+  if (signal.aborted) return false;
+  const gone = new AbortController();
+  const aborted = new Promise<false>((resolve) =>
+    signal.addEventListener("abort", () => resolve(false), { once: true, signal: gone.signal }),
+  );
+  return await Promise.race([isHeld, aborted]).finally(() => gone.abort());
 }
 
 /** The real one. */
@@ -162,8 +179,15 @@ export const startLockChild: StartLockChild = ([program = "", ...args]) => {
     release: async () => {
       child.stdin.end();
       // Who waits for the lock does not read the pipe.
-      if (!said.includes(HELD)) child.kill("SIGTERM");
+      const wasHeld = said.includes(HELD);
+      if (!wasHeld) endGroup(child.pid, "SIGTERM");
+      // The kernel gives the lock back of whoever is killed.
+      const timer = setTimeout(
+        () => endGroup(child.pid, "SIGKILL"),
+        wasHeld ? RELEASE_MS_MAX : GIVE_UP_MS_MAX,
+      );
       await ended;
+      clearTimeout(timer);
       child.stdout.destroy();
       child.stderr.destroy();
     },

@@ -61,3 +61,14 @@ test("a command that has done what it was to do may go on, and is not ended", as
   process.kill(pid, 0);
   process.kill(pid, "SIGKILL");
 });
+
+test("whoever should hold Cyrus's lock and heeds nothing is ended, with all that it has started", async () => {
+  const dir = tempDir();
+  onTestFinished(() => dir.remove());
+  const script = 'trap "" TERM; echo $$ > "$1"; sleep 60; sleep 60';
+  const child = startLockChild(["/bin/sh", "-c", script, "sh", dir.in("pid")]);
+  for (let tries = 0; !existsSync(dir.in("pid")) && tries < 500; tries++) await sleep(10);
+  await child.release();
+  expect(child.hasEnded).toBe(true);
+  expect(child.complaint).toBe("ended by SIGKILL");
+});

@@ -379,6 +379,13 @@ test("a master whose configuration has another name is the same server", async (
   );
 });
 
+test("a configuration that is named through a link is the one that the link leads to", async () => {
+  const world = runningWorld();
+  world.more = { realPath: (path) => fromText(path === "/srv/link.conf" ? "/etc/imapd.conf" : path) };
+  const config = fromText("/srv/link.conf");
+  expect((await stopIn(world, { config }).plan(PLACES))[0]).toMatch(/stop Cyrus \(process 500\)/);
+});
+
 test("serviceOfCgroup() finds the unit in either kind of cgroup, and none where there is none", () => {
   expect(serviceOfCgroup("0::/system.slice/cyrus-imapd.service\n")).toBe("cyrus-imapd.service");
   expect(serviceOfCgroup("9:name=systemd:/system.slice/cyrus@x.service/worker\n8:pids:/a.service\n")).toBe(

@@ -1,6 +1,7 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { fromText } from "../../../src/base/byte-string.ts";
+import { CyrvaultError } from "../../../src/base/errors.ts";
 import { type LockChild, startLockChild, WithlockQuiesce } from "../../../src/snapshot/quiesce-withlock.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 import { CONFIG, PLACES, World } from "./quiesce-world.ts";
@@ -76,6 +77,16 @@ test("a lock that is not to be had is a failure, and nobody waits for it any lon
   await expect(quiesce.begin(PLACES)).rejects.toThrow(/did not lock Cyrus: cannot get global lock/);
   expect(refusing.released).toBe(1);
   expect(await quiesce.end(new World())).toEqual({ heldMs: 0, broken: undefined });
+});
+
+test("interrupted while it waits for the lock, it gives up at once", async () => {
+  const waiting = child({ isHeld: () => new Promise(() => undefined) });
+  const interrupted = new AbortController();
+  const work = quiesceIn(world(), () => waiting).begin(PLACES, undefined, interrupted.signal);
+  const failed = expect(work).rejects.toMatchObject({ code: "INTERRUPTED" });
+  interrupted.abort(new CyrvaultError("INTERRUPTED", "interrupted"));
+  await failed;
+  expect(waiting.released).toBe(1);
 });
 
 test("a lock that was lost before the end is told", async () => {
