@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { requireLiveUsage } from "../../../src/cli/live-mode.ts";
 import { type QuiesceGiven, quiesceOf } from "../../../src/cli/quiesce-options.ts";
 import { forTwoPasses } from "../../../src/cli/two-pass.ts";
 import type { Provider } from "../../../src/snapshot/method.ts";
@@ -46,22 +45,4 @@ test("two passes stop Cyrus where nothing else was asked for", () => {
   expect(forTwoPasses({ snapshot: "none", quiesce: "none" }).quiesce).toBe("stop");
   expect(forTwoPasses({ snapshot: "lvm", quiesce: "none" }).quiesce).toBe("none");
   expect(forTwoPasses({ snapshot: "none", quiesce: "freeze" }).quiesce).toBe("freeze");
-});
-
-test("live stops nothing and takes nothing: what belongs to that is a mistake of usage, not passed over", () => {
-  const live = { root: "/", snapshot: "none", quiesce: "none", snapshotSize: "15%" };
-  expect(() => requireLiveUsage(live)).not.toThrow();
-  const wrong = [
-    { allowTorn: true },
-    { snapshotCommand: "make" },
-    { stopCommand: "halt", startCommand: "begin" },
-    { maxDowntime: "1m" },
-    { wait: "1h" },
-    { snapshot: "lvm" },
-    { quiesce: "stop" },
-  ];
-  for (const given of wrong)
-    expect(() => requireLiveUsage({ ...live, ...given }), JSON.stringify(given)).toThrow(
-      expect.objectContaining({ code: "USAGE" }),
-    );
 });
