@@ -214,6 +214,7 @@ describe("two days of a server", () => {
       bytesRead: 0,
       packsRead: 0,
       damagedFiles: [],
+      missingPacks: [],
       recoveryReader: "same",
       remnants: 0,
       seconds: expect.any(Number),
