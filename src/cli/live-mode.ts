@@ -5,6 +5,7 @@ import type { BackupOptions } from "../backup/options.ts";
 import { CyrvaultError } from "../base/errors.ts";
 import { posixCapabilities } from "../base/posix.ts";
 import { liveHost } from "../source/host/live-host.ts";
+import { removeCopiesOfTheDead } from "../source/live/copies.ts";
 import { LiveHolder } from "../source/live/live-holder.ts";
 import { readLockTable } from "../source/live/lock-table.ts";
 import type { LockTimes } from "../source/live/lock-times.ts";
@@ -70,6 +71,7 @@ export async function withLive<T>(
     places: [...roots.map(({ realPath }) => realPath), lockRoot],
   });
   await recoverViews(session, given);
+  removeCopiesOfTheDead();
   const listName = layout.databases.mailboxes.path;
   const listPath = listName === undefined ? undefined : view.resolve(listName)?.realPath;
   const { hashImapSpool, fullDirHash, virtDomains, deletedPrefix } = layout;

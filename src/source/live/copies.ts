@@ -4,9 +4,11 @@
  */
 import {
   closeSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readSync,
   rmSync,
   unlinkSync,
@@ -17,12 +19,42 @@ import { join } from "node:path";
 import { type ByteString, fromText } from "../../base/byte-string.ts";
 import type { FileStat } from "../../base/file-stat.ts";
 import { ioError } from "../../base/io-error.ts";
+import { isProcessAlive } from "../../base/processes.ts";
 import type { HeldFile } from "../held.ts";
 import type { SourceFile } from "../read-file.ts";
 
 /** Of one copy in memory. */
 const MEMORY_BYTES = 256 * 1024;
 const STRETCH_BYTES = 1024 * 1024;
+
+/** With the number of the process, and something that tells directories apart. */
+const NAME = "cyrvault-live-";
+/** In another container that has the same directory the number may be somebody's who runs: copies live for minutes. */
+const OLD_MS = 60 * 60_000;
+
+/** What a run has left that was killed: mail, perhaps. Those of other users, and of whoever still runs, stay. */
+export function removeCopiesOfTheDead(parent: string = tmpdir()): void {
+  const uid = process.geteuid?.();
+  for (const name of namesIn(parent)) {
+    const pid = new RegExp(`^${NAME}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || Number(pid) === process.pid || isProcessAlive(Number(pid))) continue;
+    try {
+      const stat = lstatSync(join(parent, name));
+      const isOld = stat.mtimeMs < Date.now() - OLD_MS;
+      if (stat.isDirectory() && stat.uid === uid && isOld) rmSync(join(parent, name), { recursive: true });
+    } catch {
+      // Somebody else was quicker, or it stays for the next one.
+    }
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
 
 /** What was copied, to be read as often as need be until it is let go. */
 export interface Copy {
@@ -86,7 +118,7 @@ export class CopyPlace {
     try {
       if (this.#directory === undefined) {
         mkdirSync(this.#parent, { recursive: true });
-        this.#directory = mkdtempSync(join(this.#parent, "cyrvault-live-"));
+        this.#directory = mkdtempSync(join(this.#parent, `${NAME}${process.pid}-`));
       }
     } catch (error) {
       throw ioError("cannot make a directory for temporary copies", error);
