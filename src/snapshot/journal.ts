@@ -178,6 +178,8 @@ export class Journal implements Holdings {
     this.#log.warning("an earlier run has ended without giving back what it held: that is done now", {
       held: [...this.#held.values()].map(describeHeld).join(", "),
     });
+    // Whoever writes there waits already.
+    await this.#undoAll(({ kind }) => kind === "frozen");
     await this.#outwait(startedBy);
     if (startedBy(this.#file.path).length > 0) await this.#endThose(startedBy);
     await this.releaseAll();
@@ -188,16 +190,21 @@ export class Journal implements Holdings {
    * back once more: what it may have made by then is written down still.
    */
   async #endThose(startedBy: JournalOptions["startedBy"]): Promise<void> {
-    for (const thing of [...this.#held.values()].reverse())
-      await undo(thing, this.#host).catch((error: unknown) => {
-        if (!(error instanceof CyrvaultError)) throw error;
-      });
+    await this.#undoAll(() => true);
     const left = startedBy(this.#file.path);
     if (left.length === 0) return;
     this.#log.warning("commands of the earlier run are ended", { processes: left.join(", ") });
     for (const pid of left) this.#end(pid);
     for (let look = 0; look < 10 && startedBy(this.#file.path).length > 0; look++)
       await this.#host.sleep(ORPHANS_PAUSE_MS);
+  }
+
+  /** It stays written down, and what fails is tried again. */
+  async #undoAll(which: (thing: HeldThing) => boolean): Promise<void> {
+    for (const thing of [...this.#held.values()].reverse().filter(which))
+      await undo(thing, this.#host).catch((error: unknown) => {
+        if (!(error instanceof CyrvaultError)) throw error;
+      });
   }
 
   /** A command outlives whoever has started it: what it is about to make is not there yet. */

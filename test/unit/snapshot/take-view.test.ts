@@ -310,6 +310,25 @@ test("what commands of a dead run still make is waited for", async () => {
   expect(machine.zfsSnapshots.size).toBe(0);
 });
 
+test("a frozen filesystem is thawed before anybody is waited for", async () => {
+  const { machine } = SITES.command();
+  machine.directory("/srv");
+  const thaws: number[] = [];
+  const run = machine.run.bind(machine);
+  machine.run = async (argv, options) => {
+    if (argv[0] !== "fsfreeze") return await run(argv, options);
+    thaws.push(machine.slept);
+    return { exitCode: 0, stdout: "", stderr: "", reason: undefined };
+  };
+  const options = { directory: dir.path, server: SERVER, hostFor: () => machine, log };
+  const journal = await Journal.open({ ...options, startedBy: () => [] });
+  await journal.hold({ kind: "frozen", at: fromText("/srv") }, async () => undefined);
+  journal.close();
+  (await Journal.open({ ...options, startedBy: () => [4711], end: () => undefined })).close();
+  expect(thaws[0]).toBe(0);
+  expect(machine.slept).toBeGreaterThanOrEqual(30_000);
+});
+
 test("what hangs is ended, after what can be given back without that", async () => {
   const { machine } = SITES.zfs();
   const alive = new Set([4711, 4712]);
