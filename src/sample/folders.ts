@@ -17,7 +17,7 @@ const STANDARD: readonly (readonly [path: string, role: MailboxRole, weight: num
   ["", "inbox", 8],
   ["Sent", "sent", 4],
   ["Trash", "trash", 0.6],
-  ["Gr&APY-&AN8-e", "folder", 1],
+  ["Gr&APYA3w-e", "folder", 1],
   ["Drafts", "drafts", 0.1],
   ["Junk", "junk", 0.5],
   ["Archive", "archive", 3],
