@@ -100,7 +100,7 @@ const FULL: readonly CaseDefinition[] = [
 /** The same on small trees: shows that everything works, and roughly how the tools compare. */
 const QUICK: Readonly<Partial<Record<CaseId, Partial<CaseDefinition>>>> = {
   A: {
-    tree: ["--users", "20", "--folders", "6", "--messages", "800"],
+    tree: ["--users", "20", "--folders", "6", "--messages", "400"],
     rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1, days: 2 },
     peers: { restic: { days: 1 }, borg: ONCE, bup: ONCE },
     messages: 1,
@@ -108,19 +108,20 @@ const QUICK: Readonly<Partial<Record<CaseId, Partial<CaseDefinition>>>> = {
   },
   B: {
     tree: [
-      ...["--users", "4", "--folders", "5", "--messages", "2000"],
+      ...["--users", "4", "--folders", "5", "--messages", "1000"],
       ...["--attachment-share", "0", "--repetition", "0"],
     ],
     tools: ["cyrvault", "restic"],
     rounds: { first: 1, unchanged: 1, cold: 0, restore: 1, inspect: 1, days: 0 },
     peers: {},
     messages: 0,
+    limited: false,
     expectedMinutes: 0.4,
   },
   C: {
-    tree: ["--users", "30", "--folders", "10", "--messages", "5000", ...CONTENT_C],
-    smallTree: ["--users", "30", "--folders", "10", "--messages", "500", ...CONTENT_C],
-    rounds: { first: 1, unchanged: 3, cold: 0, restore: 0, inspect: 1, days: 2 },
+    tree: ["--users", "30", "--folders", "10", "--messages", "2500", ...CONTENT_C],
+    smallTree: ["--users", "30", "--folders", "10", "--messages", "250", ...CONTENT_C],
+    rounds: { first: 1, unchanged: 1, cold: 0, restore: 0, inspect: 1, days: 2 },
     peers: { restic: { unchanged: 1, days: 1 } },
     messages: 2,
     expectedMinutes: 0.8,
@@ -131,6 +132,7 @@ const QUICK: Readonly<Partial<Record<CaseId, Partial<CaseDefinition>>>> = {
       ...["--attachment-share", "0", "--text-scale", "0.2"],
     ],
     rounds: { first: 1, unchanged: 1, cold: 0, restore: 0, inspect: 1, days: 0 },
+    limited: false,
     expectedMinutes: 0.4,
   },
 };
