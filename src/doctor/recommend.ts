@@ -22,8 +22,8 @@ export interface RecommendInput {
 
 /** What `backup` takes for `--max-downtime`. */
 const DOWNTIME_SECONDS_MAX = 300;
-/** To be replaced by whoever reads it. */
-const STOP_COMMANDS = "--stop-command STOP --start-command START";
+/** Ends a command in which STOP and START are to be replaced by whoever reads it. */
+export const STOP_COMMANDS = "--stop-command STOP --start-command START";
 
 /** A line for a shell. */
 export function recommend({

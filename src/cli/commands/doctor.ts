@@ -4,6 +4,7 @@ import { CyrvaultError } from "../../base/errors.ts";
 import { parseDuration } from "../../cyrus/imapd-conf.ts";
 import type { Check } from "../../doctor/check.ts";
 import type { Estimate } from "../../doctor/estimate.ts";
+import { STOP_COMMANDS } from "../../doctor/recommend.ts";
 import { type DoctorReport, runDoctor } from "../../doctor/run.ts";
 import { liveHost } from "../../source/host/live-host.ts";
 import { parseMapping } from "../../source/view.ts";
@@ -106,7 +107,7 @@ async function print(output: Output, report: DoctorReport): Promise<void> {
       "",
       "To back it up:",
       `  ${report.command}`,
-      ...(report.command.endsWith("--start-command START")
+      ...(report.command.endsWith(STOP_COMMANDS)
         ? [
             "  (no service of systemd runs this Cyrus: put the commands that stop and start it for STOP and START)",
           ]
