@@ -100,7 +100,7 @@ export class BackupRun {
     const settings = { seal: run.seal, compression: this.#options.compression };
     const { threads } = this.#options;
     const start = () => startWorkers(settings, typeof threads === "number" ? threads : threads(kept.length));
-    const pipeline = new MessagePipeline(run.writer, start, this.#limits.pace);
+    const pipeline = new MessagePipeline(run.writer, start, this.#limits);
     try {
       const processed = await this.#processMailboxes(kept, surveyed, pipeline);
       await pipeline.pause(async () => {

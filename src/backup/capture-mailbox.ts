@@ -204,14 +204,15 @@ export class MailboxCapture {
     });
     const writer = new PageTreeWriter<MessageEntry, number>(messagePages, this.#context.sink);
     this.#writer = writer;
+    const notReached = { messages: 0, kept: 0 };
     const capture = new MessageCapture({
       pipeline: this.#context.pipeline,
       directories: this.#directories,
       asidePath: (path) => held.asidePath(path),
       goodCopy: (id, guid) => this.#matchesGuid(id, guid),
+      notReached,
       find: (code, severity, path, message, uid) => this.#find(code, severity, path, message, uid),
     });
-    const notReached = { messages: 0, kept: 0 };
     const leftOut = { files: 0, bytes: 0 };
     const wanted = untilLate(withoutLeftOut(decisions, leftOut), this.#context.isLate, notReached);
     for await (const { entry, size } of capture.entries(wanted)) {

@@ -11,6 +11,7 @@ import type { PlaceDirectory } from "./mailbox-places.ts";
 import type { EarlierMessage, MessageDecision } from "./message-plan.ts";
 import type { MessageFile, MessageOutcome } from "./pipeline/messages.ts";
 import type { MessagePipeline } from "./pipeline/pipeline.ts";
+import { type NotReached, standInFor } from "./restrict-messages.ts";
 
 const BATCH_FILES = 256;
 const BATCH_BYTES = 1024 * 1024;
@@ -34,6 +35,8 @@ export interface MessageCaptureInput {
   ) => { readonly path: ByteString; readonly stat: FileStat } | undefined;
   /** Whether an object of the store is the message with this GUID. */
   readonly goodCopy: (id: ObjectId, guid: Uint8Array) => Promise<boolean>;
+  /** Of messages whose turn came too late. */
+  readonly notReached: NotReached;
   readonly find: (
     code: FindingCode,
     severity: Severity,
@@ -88,6 +91,7 @@ export class MessageCapture {
     for (const decision of stretch) {
       if (decision.action === "reuse") captured.push({ entry: decision.entry, size: decision.size });
       else if (decision.action === "missing") this.#push(captured, this.#missing(decision));
+      else if (outcomes === undefined) this.#push(captured, standInFor(decision, this.#input.notReached));
       else this.#push(captured, await this.#read(decision, outcomes[next++] as MessageOutcome));
     }
     return captured;

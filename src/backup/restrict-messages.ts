@@ -4,6 +4,9 @@ import type { LeftOutMessage, MessageDecision } from "./message-plan.ts";
 
 export const LEFT_OUT_REASON = "messages left out (--exclude-larger, --exclude-older)";
 
+type ReuseDecision = Extract<MessageDecision, { action: "reuse" }>;
+type UnreadDecision = Exclude<MessageDecision, { action: "reuse" }>;
+
 export interface LeftOutCount {
   files: number;
   bytes: number;
@@ -69,13 +72,22 @@ export async function* untilLate(
       yield decision;
       continue;
     }
-    notReached.messages++;
-    if (decision.before === undefined) continue;
-    notReached.kept++;
-    const { entry, size = 0 } = decision.before;
-    // With a size of its own it is looked at again by the next backup.
-    yield { action: "reuse", entry: { ...entry, size }, size };
+    const standIn = standInFor(decision, notReached);
+    if (standIn !== undefined) yield standIn;
   }
+}
+
+/** Counts a message that was not reached. @returns an earlier backup's copy of the same UID. */
+export function standInFor(
+  { before }: Pick<UnreadDecision, "before">,
+  notReached: NotReached,
+): ReuseDecision | undefined {
+  notReached.messages++;
+  if (before === undefined) return undefined;
+  notReached.kept++;
+  const { entry, size = 0 } = before;
+  // With a size of its own it is looked at again by the next backup.
+  return { action: "reuse", entry: { ...entry, size }, size };
 }
 
 export function notReachedText({ messages, kept }: NotReached): string {

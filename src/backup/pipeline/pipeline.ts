@@ -22,6 +22,13 @@ export interface PipelineCounts {
   bytesNew: number;
 }
 
+export interface PipelineLimits {
+  /** Told of what was read of a batch; the worker reads on when it is done. */
+  readonly pace: ((bytes: number) => Promise<void>) | undefined;
+  /** No further batch is to be read. */
+  readonly isLate: boolean;
+}
+
 interface Lane {
   readonly worker: MessageWorkerPort;
   busy: number;
@@ -30,7 +37,7 @@ interface Lane {
 export class MessagePipeline {
   readonly #writer: RunWriter;
   readonly #start: () => readonly MessageWorkerPort[];
-  readonly #pace: ((bytes: number) => Promise<void>) | undefined;
+  readonly #limits: PipelineLimits;
   /** Empty until there is something to do: a thread costs some 100 ms to start. */
   #lanes: Lane[] = [];
   readonly #packs = new Map<string, { readonly sink: Promise<PackSink>; tail: Promise<void> }>();
@@ -43,16 +50,15 @@ export class MessagePipeline {
 
   /**
    * @param start - makes the workers, at least one; `close` ends them. Called when the first batch comes.
-   * @param pace - told of what was read of a batch; the worker reads on when it is done.
    */
   constructor(
     writer: RunWriter,
     start: () => readonly MessageWorkerPort[],
-    pace?: (bytes: number) => Promise<void>,
+    limits: PipelineLimits = { pace: undefined, isLate: false },
   ) {
     this.#writer = writer;
     this.#start = start;
-    this.#pace = pace;
+    this.#limits = limits;
   }
 
   /** Messages too large to be compared while they were split: read them back before the commit. */
@@ -60,10 +66,14 @@ export class MessagePipeline {
     return this.#large;
   }
 
-  /** Reads these files, stores what is new, and tells what became of each, in order. */
-  async process(files: readonly MessageFile[]): Promise<readonly MessageOutcome[]> {
+  /**
+   * Reads these files, stores what is new, and tells what became of each, in order.
+   * @returns undefined: when its turn came the time was over, and nothing of it was read.
+   */
+  async process(files: readonly MessageFile[]): Promise<readonly MessageOutcome[] | undefined> {
     const lane = await this.#takeLane();
     try {
+      if (this.#limits.isLate) return undefined;
       const batch = ++this.#batches;
       const { worker } = lane;
       const outcomes = await worker.read(batch, files);
@@ -78,7 +88,7 @@ export class MessagePipeline {
         this.counts.messagesRead++;
         this.counts.bytesRead += outcome.stat.size;
       });
-      await this.#pace?.(bytesRead);
+      await this.#limits.pace?.(bytesRead);
       const claimed = await this.#writer.claim("message", ids);
       const wanted = outcomes.map(() => false);
       claimed.forEach((isNew, i) => {

@@ -3,6 +3,7 @@ import { type CapturedMessage, MessageCapture } from "../../../src/backup/captur
 import type { PlaceDirectory } from "../../../src/backup/mailbox-places.ts";
 import type { MessageDecision } from "../../../src/backup/message-plan.ts";
 import type { MessageFile, MessageOutcome } from "../../../src/backup/pipeline/messages.ts";
+import type { NotReached } from "../../../src/backup/restrict-messages.ts";
 import { fromText } from "../../../src/base/byte-string.ts";
 import type { FileStat, MessageEntry } from "../../../src/manifest/model.ts";
 import { idKey, type ObjectId } from "../../../src/store/object.ts";
@@ -69,27 +70,31 @@ interface Captured {
   readonly findings: string[];
   readonly batches: number[];
   readonly files: MessageFile[];
+  readonly notReached: NotReached;
 }
 
 async function capture(
   decisions: readonly MessageDecision[],
-  outcome: MessageOutcome | ((file: MessageFile) => Promise<MessageOutcome>) = wasRead(),
+  outcome: MessageOutcome | "late" | ((file: MessageFile) => Promise<MessageOutcome>) = wasRead(),
   good: readonly ObjectId[] = [],
 ): Promise<Captured> {
   const findings: string[] = [];
   const batches: number[] = [];
   const files: MessageFile[] = [];
+  const notReached = { messages: 0, kept: 0 };
   const messages = new MessageCapture({
     pipeline: {
       process: async (batch) => {
         batches.push(batch.length);
         files.push(...batch);
+        if (outcome === "late") return undefined;
         return typeof outcome === "function"
           ? await Promise.all(batch.map(outcome))
           : batch.map(() => outcome);
       },
     },
     directories: DIRECTORIES,
+    notReached,
     goodCopy: async (id) => good.some((known) => idKey(known) === idKey(id)),
     find: (code, severity, path, message, uid) =>
       findings.push(
@@ -100,7 +105,7 @@ async function capture(
       yield* decisions;
     })(),
   );
-  return { messages: await collect(messages), findings, batches, files };
+  return { messages: await collect(messages), findings, batches, files, notReached };
 }
 
 const only = ({ messages }: Captured): MessageEntry | undefined => messages[0]?.entry;
@@ -246,6 +251,19 @@ describe("a message that cannot be had", () => {
       expect(withCopy.findings).toEqual([`error ${code} /spool/a/5. 5 copy of an earlier backup is kept`]);
     },
   );
+
+  test("whose turn comes too late is counted; the parent's copy stands in, and is looked at again", async () => {
+    const captured = await capture(
+      [read(4), reuse(5), read(6, { before: { entry: entry(6), size: 42 } })],
+      "late",
+    );
+    expect(captured.messages.map(({ entry: { uid, size } }) => [uid, size])).toEqual([
+      [5, undefined],
+      [6, 42],
+    ]);
+    expect(captured.findings).toEqual([]);
+    expect(captured.notReached).toEqual({ messages: 2, kept: 1 });
+  });
 
   test("and that no index knows is a note only", async () => {
     const captured = await capture([read(5, { indexed: false })], { state: "absent" });

@@ -61,6 +61,13 @@ const idOf = (outcome: MessageOutcome | undefined): ObjectId => {
   return outcome.id;
 };
 
+/** As `process`, where nothing can come too late. */
+async function outcomesOf(pipeline: MessagePipeline, files: readonly MessageFile[]) {
+  const outcomes = await pipeline.process(files);
+  if (outcomes === undefined) throw new Error("it came too late");
+  return outcomes;
+}
+
 async function flush(pipeline: MessagePipeline): Promise<void> {
   await pipeline.pause(async () => {
     await run.writer.flush();
@@ -118,7 +125,10 @@ describe("the message pipeline", () => {
     linkSync(site.dir.in("one"), site.dir.in("link"));
     const link = { ...one, path: fromText(site.dir.in("link")) };
     const other = fileOf("other", mail("same"));
-    const outcomes = [...(await pipeline.process([one, other, link])), ...(await pipeline.process([link]))];
+    const outcomes = [
+      ...(await outcomesOf(pipeline, [one, other, link])),
+      ...(await outcomesOf(pipeline, [link])),
+    ];
     await flush(pipeline);
     expect(pipeline.counts).toMatchObject({ messagesRead: 4, messagesNew: 1 });
     expect(run.writer.stats.kinds.message.objects).toBe(1);
@@ -229,7 +239,30 @@ describe("under load", () => {
   test("a pause whose action fails lets the batches go on", async () => {
     const pipeline = pipelineOf(0);
     await expect(pipeline.pause(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
-    expect((await pipeline.process([fileOf("a", mail("a"))])).length).toBe(1);
+    expect((await outcomesOf(pipeline, [fileOf("a", mail("a"))])).length).toBe(1);
+  });
+});
+
+describe("when the time is over", () => {
+  test("what is being read is stored, what waits for its turn is not read", async () => {
+    const limits = { pace: async () => {}, isLate: false };
+    const pipeline = new MessagePipeline(run.writer, () => startWorkers(SETTINGS, 0), {
+      ...limits,
+      pace: async () => {
+        limits.isLate = true;
+      },
+      get isLate() {
+        return limits.isLate;
+      },
+    });
+    open.push(pipeline);
+    const batches = ["a", "b", "c", "d", "e"].map((name) => [fileOf(name, mail(name))]);
+    const outcomes = await Promise.all(batches.map((files) => pipeline.process(files)));
+    await flush(pipeline);
+    expect(await site.text(idOf(outcomes[0]?.[0]))).toBe(mail("a").toString("latin1"));
+    expect(outcomes.slice(3)).toEqual([undefined, undefined]);
+    expect(pipeline.counts.messagesRead).toBe(outcomes.filter((batch) => batch !== undefined).length);
+    expect(pipeline.counts.messagesRead).toBe(run.writer.stats.kinds.message.objects);
   });
 });
 
@@ -289,7 +322,7 @@ describe("a worker", () => {
     const content = mailWithAttachment("large", "large.bin", 6.5 * 1024 * 1024);
     expect(content.length).toBeGreaterThan(LARGE_MESSAGE_BYTES);
     const pipeline = pipelineOf(0);
-    const [outcome] = await pipeline.process([fileOf("large", content)]);
+    const [outcome] = await outcomesOf(pipeline, [fileOf("large", content)]);
     await flush(pipeline);
     expect(outcome).toMatchObject({ state: "read", guidMatches: true });
     expect(pipeline.largeMessages).toEqual([idOf(outcome)]);
@@ -316,7 +349,7 @@ describe("a worker", () => {
           await written;
         }),
     });
-    const [outcome] = await pipeline.process([fileOf("large", content)]);
+    const [outcome] = await outcomesOf(pipeline, [fileOf("large", content)]);
     await flush(pipeline);
     expect(early.length).toBeGreaterThan(3);
     expect(mostUnwritten).toBeLessThan(20 * 1024 * 1024);
@@ -338,7 +371,10 @@ describe("a worker", () => {
     const contents = [1, 2, 3, 4, 5].map((i) => mailWithAttachment(`m${i}`, `a${i}`, 2.8 * 1024 * 1024));
     for (const { length } of contents) expect(length).toBeLessThan(LARGE_MESSAGE_BYTES);
     const pipeline = pipelineOf(0);
-    const outcomes = await pipeline.process(contents.map((bytes, i) => fileOf(`f${i}`, bytes)));
+    const outcomes = await outcomesOf(
+      pipeline,
+      contents.map((bytes, i) => fileOf(`f${i}`, bytes)),
+    );
     await flush(pipeline);
     // Four are held, the fifth is read in windows.
     expect(pipeline.largeMessages.map((id) => Buffer.from(id))).toEqual(
@@ -347,7 +383,7 @@ describe("a worker", () => {
     for (const [i, outcome] of outcomes.entries())
       expect((await site.text(idOf(outcome))) === contents[i]?.toString("latin1")).toBe(true);
     // What was held is given back: the next batch begins anew.
-    const [more] = await pipeline.process([
+    const [more] = await outcomesOf(pipeline, [
       fileOf("more", mailWithAttachment("more", "more", 2.8 * 1024 * 1024)),
     ]);
     expect(more?.state).toBe("read");
