@@ -16,14 +16,17 @@ const EMPTY = Buffer.alloc(0);
  * `load` gave. Every position is loaded once, in order, when its turn comes.
  *
  * @param load - the plaintext of the reference at a position, verified.
+ * @param lifetime - `until the next`: a stretch, and what `load` gave, are not looked at any more when the next is asked
+ *   for; room for what is encoded is then used again.
  * @throws {CyrvaultError} `REPOSITORY_DAMAGED` for a list that fits neither itself nor what it refers to.
  */
 export async function* assembleMessage(
   head: Uint8Array,
   tail: Uint8Array,
   load: (position: number) => Promise<Uint8Array>,
+  lifetime: "lasting" | "until the next" = "lasting",
 ): AsyncGenerator<Uint8Array, void, void> {
-  const steps = assemblySteps(head, tail);
+  const steps = assemblySteps(head, tail, lifetime === "lasting" ? undefined : new Scratch());
   let step = steps.next();
   while (!step.done) {
     if (typeof step.value === "number") {

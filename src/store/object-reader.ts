@@ -10,6 +10,7 @@ import { BlockUsage } from "./block-usage.ts";
 import { Cache } from "./cache.ts";
 import type { Lookup } from "./lookup.ts";
 import type { PackSlot } from "./lookup-packs.ts";
+import { beginMessage, type StoredMessage } from "./message-stream.ts";
 import type { AssembleMessage, ObjectId, ObjectKind } from "./object.ts";
 import { ObjectHasher } from "./object-id.ts";
 import { RecentPlaces } from "./object-reader-recent.ts";
@@ -18,8 +19,6 @@ import type { PackKind } from "./pack-types.ts";
 import type { SealContext } from "./seal-context.ts";
 
 const MIB = 1024 * 1024;
-/** A message up to this is verified before its first byte is handed out. */
-const HELD_BYTES_MAX = 16 * MIB;
 /** A miss makes us look again what packs there are, but not at every miss. */
 const REFRESH_AFTER_MS = 1000;
 
@@ -150,7 +149,7 @@ export class ObjectReader {
   async get(kind: ObjectKind, id: ObjectId): Promise<Buffer> {
     if (kind !== "message") return Buffer.from(await this.#getPlain(kind, id));
     const parts: Uint8Array[] = [];
-    for await (const part of this.stream(kind, id)) parts.push(part);
+    for await (const part of this.stream(kind, id)) parts.push(Buffer.from(part));
     return Buffer.concat(parts);
   }
 
@@ -164,16 +163,14 @@ export class ObjectReader {
       yield await this.#getPlain(kind, id);
       return;
     }
-    let begun:
-      | { readonly held: Uint8Array[]; readonly rest: AsyncIterator<Uint8Array> | undefined }
-      | undefined;
-    begun = await this.#withCopies(kind, id, async (copy) => await this.#begin(id, copy));
+    let begun = await this.#withCopies(kind, id, async (copy) => {
+      return await beginMessage(await this.#storedMessage(id, copy), this.#assemble, this.#hasher);
+    });
     if (begun === undefined) throw missing(kind, id);
-    for (const stretch of begun.held) yield stretch;
+    yield* begun.held;
     const { rest } = begun;
     begun = undefined;
-    if (rest === undefined) return;
-    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+    if (rest !== undefined) yield* rest;
   }
 
   /**
@@ -182,15 +179,9 @@ export class ObjectReader {
    * @throws {CyrvaultError} as `get`.
    */
   async *peek(id: ObjectId): AsyncGenerator<Uint8Array, void, undefined> {
-    const stored = await this.#withCopies("message", id, async (copy) => await this.#readStored(copy));
+    const stored = await this.#withCopies("message", id, (copy) => this.#storedMessage(id, copy));
     if (stored === undefined) throw missing("message", id);
-    const { head, tail, references } = stored;
-    yield* this.#assemble(head, tail, async (position) => {
-      const reference = references[position];
-      if (reference === undefined)
-        throw damaged("message", id, `it refers to part ${position} of ${references.length}`);
-      return await this.#getPlain("data", reference);
-    });
+    yield* this.#assemble(stored.head, stored.tail, (position) => stored.loadPart(position));
   }
 
   /** Drops what is in memory. */
@@ -199,68 +190,55 @@ export class ObjectReader {
     this.#blocks.clear();
   }
 
-  /** Reads on until all is verified or too much is held; in the latter case `rest` gives what is left, verified at its end. */
-  async #begin(
-    id: ObjectId,
-    copy: ObjectCopy,
-  ): Promise<{ held: Uint8Array[]; rest: AsyncIterator<Uint8Array> | undefined }> {
-    const stretches = this.#verified(id, copy)[Symbol.asyncIterator]();
-    const held: Uint8Array[] = [];
-    let bytes = 0;
-    for (;;) {
-      const next = await stretches.next();
-      if (next.done === true) return { held, rest: undefined };
-      held.push(next.value);
-      bytes += next.value.length;
-      if (bytes > HELD_BYTES_MAX) return { held, rest: stretches };
-    }
-  }
-
-  /** One stretch behind the assembly, so that the last one comes only if the hash is right. */
-  async *#verified(id: ObjectId, copy: ObjectCopy): AsyncGenerator<Uint8Array, void, undefined> {
+  async #storedMessage(id: ObjectId, copy: ObjectCopy): Promise<StoredMessage> {
     const { head, tail, references } = await this.#readStored(copy);
-    const load = async (position: number): Promise<Uint8Array> => {
+    const loadPart: StoredMessage["loadPart"] = async (position, onOwn) => {
       const reference = references[position];
       if (reference === undefined)
         throw damaged("message", id, `it refers to part ${position} of ${references.length}`);
-      return await this.#getPlain("data", reference);
+      return await this.#getPlain("data", reference, onOwn);
     };
-    const hash = this.#hasher.stream("message");
-    let last: Uint8Array | undefined;
-    for await (const stretch of this.#assemble(head, tail, load)) {
-      if (last !== undefined) yield last;
-      hash.update(stretch);
-      last = stretch;
-    }
-    if (Buffer.compare(hash.digest(), id) !== 0)
-      throw damaged("message", id, "its bytes are not those it is named for");
-    if (last !== undefined) yield last;
+    return { id, head, tail, loadPart };
   }
 
-  /** A view into a block in the cache. */
-  async #getPlain(kind: ObjectKind, id: ObjectId): Promise<Buffer> {
+  /** A view into a block in the cache, or in the one that `onOwn` is given. */
+  async #getPlain(kind: ObjectKind, id: ObjectId, onOwn?: (block: Buffer) => void): Promise<Buffer> {
     const plain = await this.#withCopies(kind, id, async (copy) => {
-      const { head } = await this.#readStored(copy);
+      let own: Buffer | undefined;
+      const { head } = await this.#readStored(
+        copy,
+        onOwn === undefined ? undefined : (block) => (own = block),
+      );
       if (Buffer.compare(this.#hasher.id(kind, head), id) !== 0)
         throw damaged(kind, id, "its bytes are not those it is named for");
+      if (own !== undefined) onOwn?.(own);
       return head;
     });
     if (plain === undefined) throw missing(kind, id);
     return plain;
   }
 
-  async #readStored({ pack, hex, ordinal }: ObjectCopy): Promise<Stored> {
-    const { block, headOffset, headLength, tailOffset, tailLength } = pack.directory.place(ordinal);
-    const raw = await this.#blocks.get(`${hex}:${block}`, async () => {
+  /** @param onOwn - see `StoredMessage`. A block in the cache, or of several objects, stays in the cache. */
+  async #readStored({ pack, hex, ordinal }: ObjectCopy, onOwn?: (block: Buffer) => void): Promise<Stored> {
+    const { directory } = pack;
+    const { block, headOffset, headLength, tailOffset, tailLength } = directory.place(ordinal);
+    const key = `${hex}:${block}`;
+    const open = async (): Promise<Buffer> => {
       const opened = await readBlock(this.#backend, pack, block);
       this.usage.addOpened(opened.length);
       return opened;
-    });
-    this.usage.addNeeded(hex, pack.directory.objectCount, ordinal, headLength + tailLength);
+    };
+    let raw: Buffer;
+    const isAlone = directory.firstOrdinal(block + 1) === directory.firstOrdinal(block) + 1;
+    if (onOwn !== undefined && isAlone && this.#blocks.peek(key) === undefined) {
+      raw = await open();
+      onOwn(raw);
+    } else raw = await this.#blocks.get(key, open);
+    this.usage.addNeeded(hex, directory.objectCount, ordinal, headLength + tailLength);
     return {
       head: raw.subarray(headOffset, headOffset + headLength),
       tail: raw.subarray(tailOffset, tailOffset + tailLength),
-      references: pack.directory.referencesAt(ordinal),
+      references: directory.referencesAt(ordinal),
     };
   }
 

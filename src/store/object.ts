@@ -51,4 +51,6 @@ export type AssembleMessage = (
   tail: Uint8Array,
   /** The plaintext of `references[position]`, verified. */
   load: (position: number) => Promise<Uint8Array>,
+  /** Of a stretch: `until the next` one is asked for, which takes less memory. Default `lasting`. */
+  lifetime?: "lasting" | "until the next",
 ) => AsyncIterable<Uint8Array>;
