@@ -125,7 +125,7 @@ export class Site implements Disposable {
 
   async text(id: ObjectId): Promise<string> {
     const parts: Uint8Array[] = [];
-    for await (const part of this.repository.objects.stream("message", id)) parts.push(part);
+    for await (const part of this.repository.objects.stream("message", id)) parts.push(Buffer.from(part));
     return Buffer.concat(parts).toString("latin1");
   }
 
