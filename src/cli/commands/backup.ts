@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { BackupOptions, BackupResult } from "../../backup/options.ts";
-import { type BackupPlan, planBackup } from "../../backup/plan.ts";
+import { planBackup } from "../../backup/plan.ts";
 import { runBackup } from "../../backup/run.ts";
 import { fromText, toText } from "../../base/byte-string.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
@@ -10,7 +10,6 @@ import { CyrvaultError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { keepMemorySmall } from "../../base/posix-memory.ts";
 import { readAcceptRules } from "../../inspect/accepted.ts";
-import { isListSeries } from "../../manifest/list-series.ts";
 import type { ManifestRoot } from "../../manifest/model.ts";
 import { liveHost } from "../../source/host/live-host.ts";
 import { mastersElsewhere } from "../../source/host/running-master.ts";
@@ -19,11 +18,10 @@ import { parseMapping, SourceView } from "../../source/view.ts";
 import type { Compression } from "../../store/codec.ts";
 import { isHere } from "../../store/stale-run.ts";
 import { BACKUP_MODES, parseMode } from "../backup-mode.ts";
+import { backupObject, isRestricted, planText, printResult } from "../backup-result.ts";
 import { collect, example, type Register } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { addFilterOptions, type FilterGiven, filterOptions, parseOnly } from "../filter-options.ts";
-import { findingObject, findingText } from "../findings-text.ts";
-import { counted, humanBytes, humanCount, humanDuration } from "../humanise.ts";
 import {
   type LiveParts,
   type LiveReport,
@@ -41,7 +39,6 @@ import {
   requirePriority,
   uploadLimit,
 } from "../neighbour-options.ts";
-import type { Output } from "../output.ts";
 import { parseBytes } from "../parse-size.ts";
 import { refreshRecoveryFolder } from "../recovery-folder.ts";
 import type { Session } from "../session.ts";
@@ -79,8 +76,6 @@ type Taken = Partial<CutResult<BackupResult>> & {
 
 const CHECKPOINT_MS = 5 * 60_000;
 const CHECKPOINT_BYTES = 4 * 1024 ** 3;
-/** Shown to a person; all of them: `cyrvault findings`. */
-const FINDINGS_SHOWN = 20;
 
 export const registerBackup: Register = (program, act) => {
   const command = program
@@ -306,89 +301,4 @@ function warnOfOthers({ config, root, mappings }: BackupOptions, log: Logger): v
         hint: "name the one that is meant with --config",
       },
     );
-}
-
-function planText(plan: BackupPlan): string {
-  const { server, parent, roots, mailboxes, messagesToReadAtMost, files, leftOut, excluded } = plan;
-  const since = parent === undefined ? "it would be the first one" : `after ${parent}`;
-  const lines = [
-    `A backup of ${server}, ${since}. Nothing is stored now.`,
-    ...roots.map(
-      ({ kind, path, readFrom }) => `  ${kind} ${path}${readFrom === path ? "" : `, read from ${readFrom}`}`,
-    ),
-    mailboxesLine(mailboxes),
-    `  at most ${counted(messagesToReadAtMost, "message")} to read`,
-    `  ${counted(files.total, "other file")}: ${humanCount(files.toRead)} to read, ${humanBytes(files.bytesToRead)}`,
-    ...leftOut.map(({ path, reason }) => `  left out: ${path} (${reason})`),
-    ...excluded.map((mailbox) => `  excluded: ${mailbox}`),
-  ];
-  return lines.join("\n");
-}
-
-function mailboxesLine({ total, gone, renamed, ...states }: BackupResult["mailboxes"]): string {
-  const line = `  ${counted(total, "mailbox", "mailboxes")}: ${humanCount(states.new)} new, ${humanCount(states.changed)} changed, ${humanCount(states.unchanged)} unchanged, ${humanCount(gone)} gone`;
-  return renamed === 0 ? line : `${line}; ${humanCount(renamed)} of them renamed`;
-}
-
-function isRestricted({ excludeMailboxes, filter = {}, only }: BackupOptions): boolean {
-  return only === undefined && (excludeMailboxes.length > 0 || Object.keys(filter).length > 0);
-}
-
-function backupObject(result: BackupResult): object {
-  const { backup, parent, timeMs, mailboxes, messages, bytes, findings, findingsTotal, seconds } = result;
-  return {
-    backup,
-    parent: parent ?? null,
-    time: new Date(timeMs).toISOString(),
-    server: result.server,
-    mailboxes,
-    messages,
-    bytes,
-    leftOut: result.leftOut,
-    findings: findings.map(findingObject),
-    findingsTotal,
-    incomplete: result.incomplete,
-    directories: result.directories,
-    seconds,
-  };
-}
-
-/** Said also where it is nothing: a pattern may be mistyped. */
-function leftOutLine({ mailboxes, messages, bytes }: BackupResult["leftOut"]): string {
-  return `  left out: ${counted(mailboxes, "mailbox", "mailboxes")}; of others ${counted(messages, "message")}, ${humanBytes(bytes)}`;
-}
-
-async function printResult(
-  output: Output,
-  result: BackupResult,
-  isRestricted: boolean,
-  howTaken: readonly string[],
-): Promise<void> {
-  const { backup, parent, server, mailboxes, messages, bytes, leftOut, findings, findingsTotal, seconds } =
-    result;
-  const since = parent === undefined ? "the first one" : `after ${parent}`;
-  await output.text(
-    [
-      `Backup ${backup} of ${server}, ${since}, in ${humanDuration(seconds * 1000)}.`,
-      ...(isListSeries(server)
-        ? []
-        : [
-            mailboxesLine(mailboxes),
-            `  ${counted(messages.total, "message")}: ${humanCount(messages.new)} new, ${humanCount(messages.read)} read`,
-          ]),
-      `  ${isListSeries(server) ? "the list alone: " : ""}${humanBytes(bytes.source)} at the source, ${humanBytes(bytes.read)} read, ${humanBytes(bytes.added)} new, ${humanBytes(bytes.stored)} stored`,
-      ...(isRestricted ? [leftOutLine(leftOut)] : []),
-      ...howTaken,
-    ].join("\n"),
-  );
-  const unaccepted = findings.filter(({ accepted }) => !accepted);
-  for (const finding of unaccepted.slice(0, FINDINGS_SHOWN)) output.note(`  ${findingText(finding)}`);
-  if (findingsTotal > 0) {
-    const more = `\`cyrvault findings ${backup}\` shows all`;
-    output.note(
-      `${counted(findingsTotal, "finding")}, ${counted(findings.length - unaccepted.length, "accepted", "accepted")}; ${more}.`,
-    );
-  }
-  if (result.incomplete)
-    output.note("The backup is complete but for what the errors above name: exit code 3.");
 }
