@@ -58,9 +58,11 @@ describe("a message larger than what is held", () => {
       for (const { reader, stretch } of next)
         if (stretch.done !== true) reader.bytes.push(Buffer.from(stretch.value));
       reading = next.filter(({ stretch }) => stretch.done !== true).map(({ reader }) => reader);
-      const wanted = turn % PARTS;
-      const part = await repository.objects.get("data", info?.references[wanted] as ObjectId);
-      expect(part.equals(parts[wanted] as Buffer)).toBe(true);
+      // Ahead of the two, beside them, and behind.
+      for (const wanted of [turn + 3, turn, turn + PARTS - 3].map((position) => position % PARTS)) {
+        const part = await repository.objects.get("data", info?.references[wanted] as ObjectId);
+        expect(part.equals(parts[wanted] as Buffer)).toBe(true);
+      }
     }
     for (const { bytes } of readers) expect(Buffer.concat(bytes).equals(whole)).toBe(true);
   });
