@@ -52,11 +52,12 @@ export const registerRestore: Register = (program, act) => {
       const choose = { server: given.server, nowMs: clock.nowMs() };
       const root = await chooseBackup(repository, selector, choose, session.onUnreadable);
       const prepared = await planRestore(options, root, repository.objects);
-      if (!json) output.note(planText(prepared.plan, options.overwrite));
       if (given.dryRun === true) {
         if (json) await output.object({ ...prepared.plan, findings: [], seconds: 0, dryRun: true });
+        else await output.text(planText(prepared.plan, options.overwrite));
         return undefined;
       }
+      if (!json) output.note(planText(prepared.plan, options.overwrite));
       const { objects, backend, seal } = repository;
       const workers = { objects, backend, seal, threads: Math.min(THREADS_MAX, workerThreads()) };
       const hasSteps = options.only.length === 0 || options.only.some(({ part }) => !COMPLETE.has(part));

@@ -55,6 +55,16 @@ test("a restore onto what is there already says how much was the same, replaced 
   expect(JSON.parse(last.stdout).outcomes).toEqual({ written: 0, replaced: 1, same: total - 1, kept: 0 });
 });
 
+test("the plan is the result of --dry-run: it goes to standard output, that of a restore does not", async () => {
+  const args = ["restore", "--quiet", "--repo", repo, "latest", "--target", dir.in("planned")];
+  const planned = await run([...args, "--dry-run"]);
+  expect(planned).toMatchObject({ code: 0, stderr: "" });
+  expect(planned.stdout).toMatch(/^Restore of \S+: /);
+  const done = await run(args);
+  expect(done.stderr).toMatch(/^Restore of \S+: /);
+  expect(done.stdout).toMatch(/^Restored \S+: /);
+});
+
 test("commands that have nothing to show say so", async () => {
   expect(await run(["ls", "--repo", repo, "latest", "no.such.*"])).toEqual({
     code: 0,
