@@ -3,6 +3,7 @@ import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import { escapeForTerminal, escapeLinesForTerminal } from "../base/escape.ts";
 import type { LogRecord } from "../base/log.ts";
 import { exitCodeOf } from "./exit-codes.ts";
+import { hintOf } from "./hint.ts";
 import { type Column, Table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -82,18 +83,16 @@ export class Output {
     this.status("");
     const known = isCyrvaultError(error);
     const message = error instanceof Error ? error.message : String(error);
-    const hint = known
-      ? error.hint
-      : "this is a bug in cyrvault: please report it with the output of --verbose";
+    const hint = hintOf(error);
     this.#err(`cyrvault: ${escapeLinesForTerminal(message)}\n`);
-    if (hint !== undefined) this.#err(`  hint: ${escapeLinesForTerminal(hint)}\n`);
+    this.#err(`  hint: ${escapeLinesForTerminal(hint)}\n`);
     if (this.#verbose) this.#err(`${escapeLinesForTerminal(stackOf(error))}\n`);
     if (!this.json) return;
     this.event({
       type: "error",
       code: known ? error.code : "BUG",
       message,
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       exitCode: exitCodeOf(error),
       ...(known ? { context: printable(error.context) } : {}),
     });
