@@ -123,6 +123,8 @@ export class BackupRun {
           ? undefined
           : { tree: parents.backup.findings, source: this.#context.repository.objects },
       );
+      // The root says how much is stored: the pages of the findings too.
+      await run.writer.flush();
       const root = this.#root(surveyed, processed, pipeline, findings, mailboxList, listing, cut?.view);
       return {
         root,

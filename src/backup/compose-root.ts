@@ -145,7 +145,7 @@ export function composeRoot(input: RootInput): ManifestRoot {
       source: processed.messageBytes + processed.fileBytes + surveyed.bytes,
       read: messages.bytesRead + input.filesBytesRead,
       added: stored.newBytes,
-      stored: stored.storedBytes,
+      stored: stored.storedBytes + stored.segmentBytes,
     },
   };
 }

@@ -35,12 +35,13 @@ async function runOnce(options: BackupOptions, context: BackupContext): Promise<
         : await makeInRounds(context.live, started, makeOne);
     const { run, backup } = started;
     const rootBytes = encodeRoot(root);
-    await run.commit(backup, rootBytes);
+    const sealedBytes = await run.commit(backup, rootBytes);
     await context.onCommitted?.(root);
+    const { storedBytes, segmentBytes } = run.writer.stats;
     return await composeResult(root, context.repository.objects, {
       directories,
       renamed,
-      storedBytes: run.writer.stats.storedBytes + rootBytes.length,
+      storedBytes: storedBytes + segmentBytes + sealedBytes,
       seconds: (context.clock.monotonicMs() - began) / 1000,
     });
   } catch (error) {

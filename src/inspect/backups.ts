@@ -9,7 +9,7 @@ import type { ObjectId } from "../store/object.ts";
 
 /** All that looking at backups needs of a repository. */
 export interface BackupSource {
-  listBackups(): Promise<readonly { readonly id: string }[]>;
+  listBackups(): Promise<readonly { readonly id: string; readonly fileBytes: number }[]>;
   /** The root's plaintext. @throws {CyrvaultError} `BACKUP_NOT_FOUND`, `REPOSITORY_DAMAGED`. */
   readBackup(id: string): Promise<Uint8Array>;
   readonly objects: ObjectSource;
@@ -65,7 +65,9 @@ export async function listBackups(
   onUnreadable: OnUnreadable,
 ): Promise<BackupSummary[]> {
   const summaries: BackupSummary[] = [];
-  for await (const root of readBackups(source, onUnreadable)) summaries.push(summaryOf(root));
+  const files = new Map((await source.listBackups()).map(({ id, fileBytes }) => [id, fileBytes]));
+  for await (const root of readBackups(source, onUnreadable))
+    summaries.push(summaryOf(root, files.get(root.backup)));
   return summaries.sort((a, b) => a.timeMs - b.timeMs || (a.backup < b.backup ? -1 : 1));
 }
 
@@ -100,7 +102,8 @@ export async function readBackupRoot(source: BackupSource, id: string): Promise<
   return root;
 }
 
-export function summaryOf(root: ManifestRoot): BackupSummary {
+/** @param rootBytes - the size of its own file. */
+export function summaryOf(root: ManifestRoot, rootBytes = 0): BackupSummary {
   const { note, warning, error, accepted } = root.counts.findings;
   return {
     backup: root.backup,
@@ -111,7 +114,7 @@ export function summaryOf(root: ManifestRoot): BackupSummary {
     mailboxes: root.counts.mailboxes,
     messages: root.counts.messages,
     bytes: root.bytes.source,
-    stored: root.bytes.stored,
+    stored: root.bytes.stored + rootBytes,
     findings: note + warning + error + accepted,
   };
 }

@@ -6,7 +6,7 @@ import type { PackDirectory } from "./pack-directory.ts";
 import type { PackKind } from "./pack-types.ts";
 import type { Sealer } from "./sealer.ts";
 import type { SegmentId } from "./segment-format.ts";
-import { SegmentWriter } from "./segment-writer.ts";
+import { SegmentWriter, type WrittenSegment } from "./segment-writer.ts";
 
 export class LoosePacks {
   readonly #table = new LookupTable();
@@ -56,7 +56,7 @@ export class LoosePacks {
   }
 
   /** Makes a segment of all of it; the packs must not change meanwhile. */
-  async write(backend: Backend, sealer: Sealer, replaces: readonly SegmentId[]): Promise<SegmentId> {
+  async write(backend: Backend, sealer: Sealer, replaces: readonly SegmentId[]): Promise<WrittenSegment> {
     const slots = [...this.#packs.keys()].sort((a, b) => a - b);
     const positions = new Map(slots.map((slot, position) => [slot, position]));
     const packs = slots.map((slot) => {
@@ -69,7 +69,7 @@ export class LoosePacks {
         const written = writer.add(bytes, offset, positions.get(first) as number, second);
         if (written !== undefined) await written;
       }
-      return (await writer.finish()).id;
+      return await writer.finish();
     } catch (error) {
       await writer.abort();
       throw error;

@@ -55,6 +55,7 @@ export class Lookup {
   #frozen: LoosePacks | undefined;
   #index: LookupIndex | undefined;
   #generation = 0;
+  #flushedBytes = 0;
   #isReady = false;
   #isStale = false;
   /** Refresh, flush and merge come one after the other. */
@@ -93,6 +94,11 @@ export class Lookup {
   /** From now on nothing counts for deduplication but what `vouching` lets count. */
   setVouching(vouching: Vouching): void {
     this.#trust.setVouching(vouching);
+  }
+
+  /** Of all segments that were made of what was loose; merged ones do not count. */
+  get flushedBytes(): number {
+    return this.#flushedBytes;
   }
 
   /** Grows whenever entries have moved from memory into a segment: a miss from before must be asked again. */
@@ -343,7 +349,9 @@ export class Lookup {
       this.#loose = new LoosePacks();
       try {
         const replaces = this.#uncovered().length === 0 ? this.#segments.damaged : [];
-        await this.#segments.add(await frozen.write(backend, sealer, replaces));
+        const { id, storedBytes } = await frozen.write(backend, sealer, replaces);
+        this.#flushedBytes += storedBytes;
+        await this.#segments.add(id);
         this.#generation++;
       } catch (error) {
         this.#loose.addAll(frozen);

@@ -50,6 +50,8 @@ export interface RunStats {
   readonly newBytes: number;
   /** Bytes of packs, unfinished ones included. */
   readonly storedBytes: number;
+  /** Of segments made of what was stored; merging them does not count. */
+  readonly segmentBytes: number;
   readonly packs: number;
   readonly kinds: Readonly<Record<ObjectKind, KindStats>>;
 }
@@ -71,6 +73,7 @@ export class RunWriter {
     manifest: { objects: 0, bytes: 0 },
   };
   #storedBytes = 0;
+  readonly #flushedBefore: number;
   #packs = 0;
   /** What the next run reads of this one, and what nobody but a restore does: in one pack, where whoever runs may read. */
   readonly #meta = new Map<"remembered" | "other", MetaPack>();
@@ -91,6 +94,7 @@ export class RunWriter {
     this.#compression = parts.compression;
     this.#onProgress = parts.onProgress;
     this.#hasher = new ObjectHasher(parts.context);
+    this.#flushedBefore = parts.lookup.flushedBytes;
   }
 
   get stats(): RunStats {
@@ -100,6 +104,7 @@ export class RunWriter {
       newObjects: all.reduce((sum, { objects }) => sum + objects, 0),
       newBytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
       storedBytes: this.#storedBytes,
+      segmentBytes: this.#lookup.flushedBytes - this.#flushedBefore,
       packs: this.#packs,
       kinds,
     };

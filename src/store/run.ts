@@ -151,9 +151,10 @@ export class Run {
    * Makes the backup. When it resolves, the backup stands and the run has ended; when it rejects, call `abort`: there is
    * no backup then, unless the backend failed so that it could not tell.
    * @param backupId - `20261121T030000Z-1a2b3c4d`.
+   * @returns the size of its file.
    * @throws {CyrvaultError} `RUN_FENCED`: what the backup relies on may be gone. `NAME_EXISTS`.
    */
-  async commit(backupId: string, rootBytes: Uint8Array): Promise<void> {
+  async commit(backupId: string, rootBytes: Uint8Array): Promise<number> {
     this.#assertOpen();
     assert(timeOfId(backupId) !== undefined, `no backup id: ${backupId}`);
     assert((this.#record.backup ?? backupId) === backupId, `a run for another backup: ${backupId}`);
@@ -162,7 +163,8 @@ export class Run {
     assert(this.writer.openClaims === 0, `${this.writer.openClaims} objects were claimed and not stored`);
     await this.#checkStanding();
     const name = backupName(backupId);
-    await backend.create(name, sealRoot(sealer, "backup", name, rootBytes));
+    const sealed = sealRoot(sealer, "backup", name, rootBytes);
+    await backend.create(name, sealed);
     try {
       await this.#checkStanding();
     } catch (error) {
@@ -178,6 +180,7 @@ export class Run {
       log.warning("not everything could be tidied up after the backup", { reason: error.message });
     }
     await this.#end();
+    return sealed.length;
   }
 
   /** Ends the run without a backup. Its checkpoint stays for the next run. Does nothing after `commit`. */
