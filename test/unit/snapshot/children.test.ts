@@ -23,7 +23,14 @@ async function withOpenIndex(start: (argv: readonly string[]) => Promise<unknown
 
 test("no command inherits a file of ours: a daemon that it starts would keep it open", async () => {
   const host = liveSnapshotHost("mark");
-  const files = await withOpenIndex((argv) => host.run(argv, { timeoutMs: 1000 }));
+  const enough = new AbortController();
+  const files = await withOpenIndex(async (argv) => {
+    const work = host.run(argv, { signal: enough.signal });
+    onTestFinished(async () => {
+      enough.abort();
+      await work;
+    });
+  });
   expect(files).toMatch(/ 2 -> /);
   expect(files).not.toContain("LOCK");
 });
@@ -54,7 +61,9 @@ test("a command is ended by a signal of ours, with all that it has started", asy
 test("a command that has done what it was to do may go on, and is not ended", async () => {
   const dir = tempDir();
   onTestFinished(() => dir.remove());
-  const argv = ["/bin/sh", "-c", 'echo $$ > "$1"; exec sleep 60', "sh", dir.in("pid")];
+  // Under its name it is whole.
+  const script = 'echo $$ > "$1.part"; mv "$1.part" "$1"; exec sleep 60';
+  const argv = ["/bin/sh", "-c", script, "sh", dir.in("pid")];
   const mayGoOn = { isEnough: () => existsSync(dir.in("pid")), everyMs: 100 };
   expect(await liveSnapshotHost("mark").run(argv, { mayGoOn })).toMatchObject({ isLeft: true });
   const pid = Number(readFileSync(dir.in("pid"), "utf8"));

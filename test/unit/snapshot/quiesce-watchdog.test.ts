@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { isProcessAlive } from "../../../src/base/processes.ts";
 import { startWatchdog, type WatchdogTask } from "../../../src/snapshot/quiesce-watchdog.ts";
 import { type TempDir, tempDir } from "../../support/temp-dir.ts";
 
@@ -29,6 +30,24 @@ async function logged(line: string): Promise<string[]> {
   return log();
 }
 
+/** Once there is a whole line: a file of which only the name is there would be read as 0, which is everybody of ours. */
+async function pidIn(file: string): Promise<number> {
+  const read = () => (existsSync(file) ? readFileSync(file, "utf8") : "");
+  for (let i = 0; i < 1000 && !read().endsWith("\n"); i++) await sleep(10);
+  expect(read()).toMatch(/^[1-9]\d*\n$/);
+  return Number(read());
+}
+
+/** The shortest of these times that is long enough for this machine to begin in; whatever `begin` logged before is gone. */
+async function inTime<T>(shortestMs: number, begin: (afterMs: number) => Promise<T | undefined>): Promise<T> {
+  for (let afterMs = shortestMs; afterMs <= 32 * shortestMs; afterMs *= 2) {
+    const begun = await begin(afterMs);
+    if (begun !== undefined) return begun;
+    rmSync(dir.in("log"), { force: true });
+  }
+  throw new Error("the time was always over too early");
+}
+
 test("it takes what it is told, and dismissed it undoes nothing", async () => {
   const dog = await startWatchdog(task(["a", "b", "c"]));
   expect(await dog.take(0)).toMatchObject({ exitCode: 0 });
@@ -40,9 +59,13 @@ test("it takes what it is told, and dismissed it undoes nothing", async () => {
 });
 
 test("when the time is over it undoes what was taken, the last first, and nothing else", async () => {
-  const dog = await startWatchdog(task(["a", "b", "c"], 300));
-  await dog.take(0);
-  await dog.take(1);
+  const dog = await inTime(300, async (afterMs) => {
+    const one = await startWatchdog(task(["a", "b", "c"], afterMs));
+    await one.take(0);
+    if ((await one.take(1)).exitCode === 0) return one;
+    await one.bite();
+    return undefined;
+  });
   expect(await logged("undo a")).toEqual(["take a", "take b", "undo b", "undo a"]);
   for (let i = 0; i < 500 && !dog.hasBitten; i++) await sleep(10);
   expect(dog.hasBitten).toBe(true);
@@ -114,8 +137,8 @@ test("signals that are sent to everybody do not end it", async () => {
 });
 
 test("it is killed itself while a command is at work: whoever waits hears of it, and what it had begun is ended", async () => {
-  const script = 'sleep 0.3; kill -9 $PPID; sleep 0.7; echo late >> "$1"';
-  const step = { take: ["/bin/sh", "-c", script, "sh", dir.in("log")], undo: ["true"] };
+  const script = 'echo $$ > "$2"; sleep 0.3; kill -9 $PPID; sleep 60; echo late >> "$1"';
+  const step = { take: ["/bin/sh", "-c", script, "sh", dir.in("log"), dir.in("pid")], undo: ["true"] };
   // In a process that has nothing else to wait for.
   const program = `
     import { startWatchdog } from ${JSON.stringify(new URL("../../../src/snapshot/quiesce-watchdog.ts", import.meta.url).href)};
@@ -131,7 +154,9 @@ test("it is killed itself while a command is at work: whoever waits hears of it,
   });
   const [code] = await once(child, "close");
   expect({ code, said }).toEqual({ code: 0, said: "the watchdog has ended" });
-  await sleep(900);
+  const pid = await pidIn(dir.in("pid"));
+  for (let i = 0; i < 1000 && isProcessAlive(pid); i++) await sleep(10);
+  expect(isProcessAlive(pid)).toBe(false);
   expect(log()).toEqual([]);
 });
 
@@ -141,8 +166,14 @@ test("a command that heeds no SIGTERM is ended with all that it has started, and
     take: ["/bin/sh", "-c", script, "sh", dir.in("log")],
     undo: task(["a"]).steps[0]?.undo ?? [],
   };
-  const dog = await startWatchdog({ afterMs: 200, steps: [step] });
-  expect(await dog.take(0)).toMatchObject({ exitCode: undefined, reason: "it was ended by SIGKILL" });
+  const taken = await inTime(200, async (afterMs) => {
+    const dog = await startWatchdog({ afterMs, steps: [step] });
+    const result = await dog.take(0);
+    if (log().includes("begun")) return result;
+    await dog.bite();
+    return undefined;
+  });
+  expect(taken).toMatchObject({ exitCode: undefined, reason: "it was ended by SIGKILL" });
   expect(await logged("undo a")).toEqual(["begun", "undo a"]);
 });
 
@@ -155,7 +186,7 @@ test("an undoing that may go on is left alone when it does not end", async () =>
   });
   await dog.take(0);
   expect(await dog.bite()).toBe(true);
-  const pid = Number(readFileSync(pidFile, "utf8"));
+  const pid = await pidIn(pidFile);
   process.kill(pid, 0);
   process.kill(pid, "SIGKILL");
 });
