@@ -7,7 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { type BackupResult, runJson, startCli } from "../support/cli.ts";
+import { type BackupResult, expectCode, runCli, runJson, startCli } from "../support/cli.ts";
 import { type CyrusScripts, cyrusScripts } from "../support/cyrus-scripts.ts";
 import { type CyrusOptions, CyrusServer } from "../support/cyrus-server.ts";
 import { describeWithCyrus } from "../support/describe-with-cyrus.ts";
@@ -113,6 +113,21 @@ async function fillAnna(server: CyrusServer, count: number): Promise<void> {
   await anna.logout();
 }
 
+/**
+ * Backs up with less time than it takes to read it all. Clients that go on connecting can keep Cyrus from ending as long as
+ * that: then nothing is read at all, Cyrus runs again, and it is tried once more.
+ */
+async function cutShort(site: Site): Promise<CutResult> {
+  const args = backupArgs(site, "--max-downtime", "3s", "--read-limit", "700K");
+  for (let tries = 3; ; tries--) {
+    const run = await runCli([...args, "--json"], { env: site.env });
+    const isTooLate = run.code === 1 && /cannot stop Cyrus|Cyrus does not end/.test(run.stderr);
+    if (isTooLate && tries > 1) continue;
+    expectCode(args, run, [3]);
+    return JSON.parse(run.stdout.toString().trimEnd().split("\n").at(-1) ?? "");
+  }
+}
+
 async function answers(imapPort: number): Promise<boolean> {
   try {
     await (await ImapClient.connect(imapPort)).logout();
@@ -158,8 +173,7 @@ describeWithCyrus("a server that is stopped for its backup", () => {
     await fillAnna(site.server, 25);
     const traffic = await MailTraffic.start(site.server, { users: USERS, steps: ["append"] });
     await traffic.waitFor(20);
-    const args = backupArgs(site, "--max-downtime", "3s", "--read-limit", "700K");
-    const result = await runJson<CutResult>(args, { env: site.env, codes: [3] });
+    const result = await cutShort(site);
     await traffic.waitFor(20);
     await traffic.stop();
     expect(result.view.consistency).toMatch(/^torn: Cyrus was started again after 3 s/);

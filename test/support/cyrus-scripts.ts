@@ -19,7 +19,8 @@ export async function cyrusScripts(server: CyrusServer): Promise<CyrusScripts> {
   const master = `${eatMyData}/usr/lib/cyrus/bin/master -C ${server.configPath} -M ${server.path("etc/cyrus.conf")}`;
   const scripts = {
     // While clients go on connecting, a master of 3.6.1 may never get to count its children: systemd would kill it, too.
-    stop: `${runs} || exit 0\nkill -TERM "$(cat ${pidFile})"\nn=0\nwhile ${runs}; do sleep 0.05; n=$((n+1)); [ $n = 400 ] && kill -KILL "$(cat ${pidFile})"; done\nexit 0\n`,
+    // After eight seconds, or some more: within the longest downtime that a test allows and what the watchdog adds to it.
+    stop: `${runs} || exit 0\nkill -TERM "$(cat ${pidFile})"\nn=0\nwhile ${runs}; do sleep 0.1; n=$((n+1)); [ $n = 80 ] && kill -KILL "$(cat ${pidFile})"; done\nexit 0\n`,
     start: `${runs} && exit 0\nexec ${master} -p ${pidFile} -d\n`,
   };
   const write = async (name: keyof CyrusScripts): Promise<string> => {
