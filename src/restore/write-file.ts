@@ -103,8 +103,9 @@ export function writeSymlink(
     symlinkSync(toFsPath(target), toHeldPath(path));
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw ioError(`cannot make the symbolic link ${toText(path)}`, error);
-    if (existing === "keep") return KEPT;
-    if (readLink(path) !== target) {
+    const isSame = readLink(path) === target;
+    if (existing === "keep") return isSame ? { became: "same", ownerSet: true } : KEPT;
+    if (!isSame) {
       if (existing === "refuse") throw inTheWay(path);
       remove(path);
       return { ...writeSymlink(path, target, attributes, "refuse"), became: "replaced" };

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { generateServer } from "../../../src/sample/generate.ts";
@@ -53,6 +53,25 @@ test("a restore onto what is there already says how much was the same, replaced 
   );
   const last = await restore("--overwrite", "if-different", "--json");
   expect(JSON.parse(last.stdout).outcomes).toEqual({ written: 0, replaced: 1, same: total - 1, kept: 0 });
+});
+
+test("--overwrite never names what differs and stays, and a symbolic link only if it leads elsewhere", async () => {
+  const target = dir.in("links");
+  const restore = (...more: string[]) =>
+    run(["restore", "--quiet", "--json", "--repo", repo, "latest", "--target", target, ...more]);
+  await restore();
+  const links = readdirSync(target, { recursive: true, withFileTypes: true }).filter((one) =>
+    one.isSymbolicLink(),
+  );
+  expect(links.length).toBeGreaterThan(0);
+  expect(JSON.parse((await restore("--overwrite", "never")).stdout).findings).toEqual([]);
+
+  const [{ parentPath = "", name = "" } = {}] = links;
+  const path = join(parentPath, name);
+  rmSync(path);
+  symlinkSync("elsewhere", path);
+  const { findings } = JSON.parse((await restore("--overwrite", "never")).stdout);
+  expect(findings).toMatchObject([{ code: "differs-kept", path: path.slice(target.length) }]);
 });
 
 test("the plan is the result of --dry-run: it goes to standard output, that of a restore does not", async () => {
