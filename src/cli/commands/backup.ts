@@ -90,7 +90,7 @@ export const registerBackup: Register = (program, act) => {
       "whose backup this is (default: servername of imapd.conf, else this host's name)",
     )
     .optionsGroup("The run:")
-    .option("--dry-run", "say what would be read; reads no message and stores nothing")
+    .option("-n, --dry-run", "say what would be read; reads no message and stores nothing")
     .option("--compression <level>", "fast, auto or max", "auto")
     .option(
       "--scrub <share>",

@@ -32,10 +32,10 @@ export const registerRestore: Register = (program, act) => {
   const command = program
     .command("restore <backup>")
     .description("put files back as they were, below a directory")
-    .requiredOption("--target <dir>", "paths of the server are made again below it");
+    .requiredOption("-t, --target <dir>", "paths of the server are made again below it");
   addSelectionOptions(command)
     .option("--overwrite <rule>", "never: what is there stays; if-different: what differs is written anew")
-    .option("--dry-run", "say what would be done")
+    .option("-n, --dry-run", "say what would be done")
     .addHelpText(
       "after",
       example(

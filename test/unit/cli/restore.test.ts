@@ -75,9 +75,12 @@ test("--overwrite never names what differs and stays, and a symbolic link only i
 });
 
 test("the plan is the result of --dry-run: it goes to standard output, that of a restore does not", async () => {
-  const args = ["restore", "--quiet", "--repo", repo, "latest", "--target", dir.in("planned")];
-  const planned = await run([...args, "--dry-run"]);
+  const args = ["restore", "--quiet", "--repo", repo, "latest", "-t", dir.in("planned")];
+  const planned = await run([...args, "-n"]);
   expect(planned).toMatchObject({ code: 0, stderr: "" });
+  const config = join(server, "etc/imapd.conf");
+  const wouldBackUp = await run(["backup", "-n", "--repo", repo, "--config", config]);
+  expect(wouldBackUp.stdout).toContain("Nothing is stored now.");
   expect(planned.stdout).toMatch(/^Restore of \S+: /);
   const done = await run(args);
   expect(done.stderr).toMatch(/^Restore of \S+: /);
