@@ -6,6 +6,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { CyrvaultError, isCyrvaultError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { AttachedIndex } from "./attached-index.ts";
 import { type CopiedObject, findCopies } from "./lookup-copies.ts";
 import { LookupDirectories } from "./lookup-directories.ts";
 import { LookupIndex } from "./lookup-index.ts";
@@ -53,7 +54,7 @@ export class Lookup {
   #loose = new LoosePacks();
   /** What a flush under way is writing. */
   #frozen: LoosePacks | undefined;
-  #index: LookupIndex | undefined;
+  readonly #index: AttachedIndex;
   #generation = 0;
   #flushedBytes = 0;
   #isReady = false;
@@ -64,6 +65,7 @@ export class Lookup {
   constructor(options: LookupOptions) {
     this.#options = options;
     this.#segments = new LookupSegments(options);
+    this.#index = new AttachedIndex(options.log);
     const trust = new LookupTrust(this.packs, options.sealer);
     this.#trust = trust;
     this.#directories = new LookupDirectories(options, (pack, seal) => trust.opened(pack, seal));
@@ -125,7 +127,7 @@ export class Lookup {
   }
 
   get index(): LookupIndex | undefined {
-    return this.#index;
+    return this.#index.current;
   }
 
   /** Packs whose directories cannot be read and that no segment covers: what they hold cannot be found. */
@@ -152,7 +154,7 @@ export class Lookup {
     const pack = this.packs.take(packId);
     this.#trust.wrote(pack, isRemembered);
     this.#loose.add(pack, packKind, directory);
-    await this.#withIndex((index) => index.addPack(packId, directory));
+    await this.#index.use((index) => index.addPack(packId, directory));
   }
 
   /** Whether the loose table has it in a pack that is not marked: no waiting. */
@@ -164,7 +166,7 @@ export class Lookup {
   /** Every place that is told of, the nearest first; some may be told twice. */
   async *candidates(id: Uint8Array): AsyncGenerator<Candidate> {
     yield* this.#looseCandidates(id);
-    const [hit] = (await this.#withIndex((index) => index.find([id]))) ?? [];
+    const [hit] = (await this.#index.use((index) => index.find([id]))) ?? [];
     if (hit !== undefined && hit !== "absent" && hit.pack.live) yield hit;
     yield* await this.#inSegments(id);
   }
@@ -172,7 +174,7 @@ export class Lookup {
   /** For each id whether a live pack that is not marked has it. An index that is there is believed when it says no. */
   async known(ids: readonly Uint8Array[]): Promise<boolean[]> {
     if (this.#isAllLoose()) return ids.map((id) => this.isLoose(id));
-    const hits = await this.#withIndex((index) => index.find(ids));
+    const hits = await this.#index.use((index) => index.find(ids));
     const known: boolean[] = [];
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i] as Uint8Array;
@@ -213,14 +215,12 @@ export class Lookup {
     return this.#exclusively(async () => {
       const attached = new LookupIndex(index, this.packs);
       await attached.catchUp(this.segments, (pack) => this.#directories.open(pack), onProgress);
-      this.#index = attached;
+      this.#index.attach(attached);
     });
   }
 
-  async detachIndex(): Promise<void> {
-    const index = this.#index;
-    this.#index = undefined;
-    await index?.close();
+  detachIndex(): Promise<void> {
+    return this.#index.detach();
   }
 
   /** Forgets all segments, as if there were none: after a `refresh` everything is told from the packs. */
@@ -380,20 +380,6 @@ export class Lookup {
       return await this.#flush();
     }
     await this.#segments.tidy();
-  }
-
-  /** An index that fails is given up: the segments know the same. */
-  async #withIndex<T>(use: (index: LookupIndex) => Promise<T>): Promise<T | undefined> {
-    const index = this.#index;
-    if (index === undefined) return undefined;
-    try {
-      return await use(index);
-    } catch (error) {
-      if (!isCyrvaultError(error, "IO")) throw error;
-      this.#options.log.warning("the object index failed: segments are used", { reason: error.message });
-      if (this.#index === index) await this.detachIndex();
-      return undefined;
-    }
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
