@@ -67,26 +67,27 @@ export async function beginMessage(
         `message object ${Buffer.from(message.id).toString("hex")}: its bytes are not those it is named for`,
       );
   };
-  async function* rest(): AsyncGenerator<Uint8Array, void, undefined> {
+  async function* restAfter(first: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
     const lasting = [new KeptStretch(), new KeptStretch()] as const;
-    let last: Uint8Array | undefined;
+    let last = first;
     let turn: 0 | 1 = 0;
     try {
       for (let stretch = await next(); stretch !== undefined; stretch = await next()) {
         const kept = lasting[turn].keep(stretch);
         turn = turn === 0 ? 1 : 0;
-        if (last !== undefined) yield last;
+        yield last;
         last = kept;
       }
       requireSound();
-      if (last !== undefined) yield last;
+      yield last;
     } finally {
       dropOwn();
     }
   }
   for (let stretch = await next(); stretch !== undefined; stretch = await next()) {
-    held.push(Buffer.from(stretch));
-    if (bytes > HELD_BYTES_MAX) return { held, rest: rest() };
+    const kept = Buffer.from(stretch);
+    if (bytes > HELD_BYTES_MAX) return { held, rest: restAfter(kept) };
+    held.push(kept);
   }
   requireSound();
   return { held, rest: undefined };

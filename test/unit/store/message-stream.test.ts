@@ -76,4 +76,22 @@ describe("a message larger than what is held", () => {
     }
     expect((await read(repository)).equals(whole)).toBe(true);
   });
+
+  test("never gives out its end if it is put together wrongly, even where that is all of it", async () => {
+    const wrong = Buffer.alloc(17 * MIB);
+    for (const stretches of [[wrong], [content("a"), wrong], [wrong, content("z")]]) {
+      const repository = await openPlain(backend, {
+        assemble: async function* () {
+          yield* stretches;
+        },
+      });
+      const given: number[] = [];
+      await expect(
+        (async () => {
+          for await (const { length } of repository.objects.stream("message", id)) given.push(length);
+        })(),
+      ).rejects.toMatchObject({ code: "REPOSITORY_DAMAGED" });
+      expect(given).toEqual(stretches.slice(0, -1).map(({ length }) => length));
+    }
+  });
 });
