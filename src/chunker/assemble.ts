@@ -16,8 +16,8 @@ const EMPTY = Buffer.alloc(0);
  * `load` gave. Every position is loaded once, in order, when its turn comes.
  *
  * @param load - the plaintext of the reference at a position, verified.
- * @param lifetime - `until the next`: a stretch, and what `load` gave, are not looked at any more when the next is asked
- *   for; room for what is encoded is then used again.
+ * @param lifetime - of a stretch; `until the next` one is asked for: room for what is encoded is then used again, and what
+ *   `load` gave is needed no more when the next position is loaded.
  * @throws {CyrvaultError} `REPOSITORY_DAMAGED` for a list that fits neither itself nor what it refers to.
  */
 export async function* assembleMessage(
